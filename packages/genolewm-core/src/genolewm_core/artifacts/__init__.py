@@ -1,0 +1,1 @@
+"""Files that outlive a process: model directories, tensors, atomic outputs."""

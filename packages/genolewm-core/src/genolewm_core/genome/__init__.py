@@ -1,0 +1,1 @@
+"""Genome vocabulary: alleles, variants, edits, contigs, reference, VCF records."""

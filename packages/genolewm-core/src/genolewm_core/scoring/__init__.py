@@ -1,0 +1,1 @@
+"""Scoring: six-mer tokens, cells, trunks and branches, backends, scores."""

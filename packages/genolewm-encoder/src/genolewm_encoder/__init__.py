@@ -1,0 +1,1 @@
+"""Carbon, the frozen DNA language model, in PyTorch for GenoLeWM."""

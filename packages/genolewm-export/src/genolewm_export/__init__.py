@@ -1,0 +1,1 @@
+"""Weight-free ONNX graphs of GenoLeWM's language models."""

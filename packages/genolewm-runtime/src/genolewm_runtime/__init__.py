@@ -1,0 +1,1 @@
+"""Score a personal genome on your own machine with the network closed."""

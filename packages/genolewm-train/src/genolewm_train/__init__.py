@@ -1,0 +1,1 @@
+"""Trainers of GenoLeWM: the embedded language model today, the world model next."""
