@@ -1,0 +1,74 @@
+"""The `geno-lewm` command. Each installed distribution adds subcommands through the entry-point group
+`genolewm.commands`; their modules import click and nothing heavy, so that `geno-lewm --help` stays quick.
+
+Exit codes: `genolewm_core.errors.ExitCode`. An unexpected exception is reported without its message, which
+could hold a user's data.
+"""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from importlib.metadata import EntryPoint, entry_points
+
+import click
+
+from genolewm_core import __version__
+from genolewm_core.errors import ExitCode, GenoLeWMError
+
+__all__ = ["cli", "main"]
+
+
+class _InstalledCommands(click.Group):
+    """A group whose subcommands are the installed entry points."""
+
+    def _entries(self) -> dict[str, EntryPoint]:
+        return {entry.name: entry for entry in entry_points(group="genolewm.commands")}
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(self._entries())
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        entry = self._entries().get(cmd_name)
+        if entry is None:
+            return None
+        command: click.Command = entry.load()
+        return command
+
+
+@click.command(cls=_InstalledCommands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="geno-lewm")
+def cli() -> None:
+    """Score a personal genome on your own machine, with the network closed.
+
+    This is a research tool. Not a clinical diagnostic.
+    """
+
+
+def main() -> None:
+    """Entry point of the console script; ends the process with the exit code of the outcome."""
+    try:
+        outcome = cli.main(prog_name="geno-lewm", standalone_mode=False)
+    except GenoLeWMError as error:
+        click.echo(f"geno-lewm: {error}", err=True)
+        sys.exit(error.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("geno-lewm: interrupted; run the same command again to go on", err=True)
+        sys.exit(ExitCode.INTERRUPT)
+    except Exception as error:
+        click.echo(_sanitised(error), err=True)
+        sys.exit(ExitCode.INTERNAL)
+    sys.exit(outcome if isinstance(outcome, int) else ExitCode.OK)
+
+
+def _sanitised(error: Exception) -> str:
+    """Type and places of an unexpected error, without its message and without values."""
+    places = [
+        f"  {frame.filename}:{frame.lineno} in {frame.name}"
+        for frame in traceback.extract_tb(error.__traceback__)
+    ]
+    head = f"geno-lewm: internal error {type(error).__name__}; its text is withheld because it may hold your data"
+    return "\n".join([head, *places[-6:], "  please report these lines; they hold no variants"])

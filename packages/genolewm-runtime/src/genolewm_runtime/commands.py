@@ -1,0 +1,212 @@
+"""The commands `score` and `demo`. Each installs the network guard before anything native is imported."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from genolewm_core.errors import ConfigError, ExitCode
+
+if TYPE_CHECKING:
+    from genolewm_runtime.run import RunSummary, VcfRun
+
+__all__ = ["demo", "score"]
+
+_PATH = click.Path(path_type=Path)
+
+_model = click.option(
+    "--model", type=_PATH, help="Model directory. Default: the embedded demonstration model, if installed."
+)
+_backend = click.option(
+    "--backend",
+    type=click.Choice(["auto", "onnx", "torch"]),
+    default="auto",
+    show_default=True,
+    help="Compute library.",
+)
+_jobs = click.option(
+    "--jobs", type=int, default=1, show_default=True, help="Processes; each holds the model once."
+)
+_no_progress = click.option("--no-progress", is_flag=True, help="No progress bar.")
+_fresh = click.option("--fresh", is_flag=True, help="Drop an unfinished run and replace an existing output.")
+_allow_unenforced = click.option(
+    "--allow-unenforced-guard",
+    is_flag=True,
+    help="Score even where the kernel cannot close the network. Written in the receipt.",
+)
+
+
+@click.command()
+@click.option("--vcf", type=_PATH, help="Variants: VCF 4.1 to 4.5, plain, bgzip or gzip.")
+@click.option("--variant", metavar="CHROM:POS:REF:ALT", help="Score one variant instead of a file.")
+@click.option(
+    "--reference", type=_PATH, required=True, help="Indexed FASTA of the assembly the variants are on."
+)
+@click.option("--output", type=_PATH, help="Where to write: a name ending in .parquet or .tsv.")
+@_model
+@_backend
+@click.option(
+    "--heads",
+    default="marginal_llr,delta_ll,displacement",
+    show_default=True,
+    help="Scores to compute, separated by commas. indel_displacement adds the displacement of insertions and "
+    "deletions that re-cut the six-mers, and nearly doubles the time.",
+)
+@click.option("--both-strands", is_flag=True, help="Average over both strands; doubles the time.")
+@click.option(
+    "--phases",
+    type=click.Choice(["1", "2", "3", "6"]),
+    default="1",
+    show_default=True,
+    help="Average over so many six-mer phases; multiplies the time.",
+)
+@_jobs
+@click.option("--json", "as_json", is_flag=True, help="With --variant: print JSON.")
+@_no_progress
+@_fresh
+@click.option("--allow-failed", is_flag=True, help="Exit with 0 although rows failed.")
+@_allow_unenforced
+def score(allow_unenforced_guard: bool, **options: Any) -> int:
+    """Score the variants of a VCF, or one variant.
+
+    Every row of the input comes back as scored, skipped or failed, with the reason. The exit code is 2 when
+    a row failed. Interrupted, the same command goes on where it stopped.
+    """
+    _close_network(allow_unenforced_guard)
+    _check_choice(options)
+    if options["variant"]:
+        return _score_one(options)
+    return _score_file(options)
+
+
+@click.command()
+@click.option(
+    "--output", type=_PATH, default=Path("demo"), show_default=True, help="Folder for scores.parquet."
+)
+@_backend
+@_jobs
+@_no_progress
+@_allow_unenforced
+def demo(output: Path, backend: str, jobs: int, no_progress: bool, allow_unenforced_guard: bool) -> int:
+    """Score a million bases of a real, public genome (NA12878, chr21) on the embedded model.
+
+    Writes scores.parquet and its receipt, replacing those of an earlier demo.
+    """
+    _close_network(allow_unenforced_guard)
+    from genolewm_runtime.demo import show_top
+    from genolewm_runtime.models import demo_directory, embedded_model
+    from genolewm_runtime.run import VcfRun
+
+    output.mkdir(parents=True, exist_ok=True)
+    slice_ = demo_directory()
+    model = embedded_model()
+    run = VcfRun(
+        vcf=slice_ / "NA12878.vcf.gz",
+        reference=slice_ / "reference.fa.gz",
+        output=output / "scores.parquet",
+        model=model,
+        options=_pass_options(model, "marginal_llr,delta_ll,displacement", False, 1),
+        backend=backend,
+        jobs=jobs,
+        fresh=True,
+    )
+    summary = _run(run, show_progress=not no_progress)
+    show_top(summary.output)
+    return ExitCode.OK
+
+
+def _close_network(allow_unenforced: bool) -> None:
+    # First of all: the guard must stand before numpy, pysam, polars or a compute library is imported.
+    from genolewm_runtime import guard
+
+    guard.install(allow_unenforced=allow_unenforced)
+
+
+def _check_choice(options: dict[str, Any]) -> None:
+    one = bool(options["variant"])
+    wrong = None
+    if one == bool(options["vcf"]):
+        wrong = "either --vcf or --variant"
+    elif not one and not options["output"]:
+        wrong = "--output with --vcf"
+    elif one and options["output"]:
+        wrong = "no --output with --variant: the result is printed"
+    elif not one and options["as_json"]:
+        wrong = "--json only with --variant"
+    if wrong:
+        raise ConfigError("config-invalid", "These options do not go together.", expected=wrong)
+
+
+def _score_file(options: dict[str, Any]) -> int:
+    from genolewm_runtime.run import VcfRun
+
+    model = _model_directory(options["model"])
+    run = VcfRun(
+        vcf=options["vcf"],
+        reference=options["reference"],
+        output=options["output"],
+        model=model,
+        options=_pass_options(model, options["heads"], options["both_strands"], int(options["phases"])),
+        backend=options["backend"],
+        jobs=options["jobs"],
+        fresh=options["fresh"],
+    )
+    summary = _run(run, show_progress=not options["no_progress"])
+    failed = summary.rows("failed")
+    return ExitCode.INPUT if failed and not options["allow_failed"] else ExitCode.OK
+
+
+def _score_one(options: dict[str, Any]) -> int:
+    from genolewm_core.genome.variant import Variant
+    from genolewm_runtime.display import as_json, show_banner, show_model_notice, show_scores
+    from genolewm_runtime.runtime import GenoLeWMRuntime
+
+    variant = Variant.parse(options["variant"])
+    model = _model_directory(options["model"])
+    runtime = GenoLeWMRuntime(
+        model,
+        backend=options["backend"],
+        reference=options["reference"],
+        options=_pass_options(model, options["heads"], options["both_strands"], int(options["phases"])),
+    )
+    show_banner()
+    show_model_notice(runtime.manifest)
+    row = runtime.score_variant(variant)
+    if options["as_json"]:
+        click.echo(as_json(row, runtime.manifest))
+    else:
+        show_scores([row], runtime.manifest.name)
+    return ExitCode.INPUT if row.status == "failed" and not options["allow_failed"] else ExitCode.OK
+
+
+def _run(run: VcfRun, *, show_progress: bool) -> RunSummary:
+    from genolewm_core.artifacts.manifest import ModelDirectory
+    from genolewm_runtime.display import progress, show_banner, show_model_notice, show_summary
+    from genolewm_runtime.run import run_vcf
+
+    show_banner()
+    show_model_notice(ModelDirectory.open(run.model).manifest)
+    started = time.monotonic()
+    with progress(show_progress) as display:
+        summary = run_vcf(run, on_survey=display.on_survey, on_shard=display.on_shard)
+    show_summary(summary, time.monotonic() - started)
+    return summary
+
+
+def _model_directory(given: Path | None) -> Path:
+    from genolewm_runtime.models import embedded_model
+
+    return embedded_model() if given is None else given
+
+
+def _pass_options(model: Path, heads: str, both_strands: bool, phases: int) -> Any:
+    from genolewm_core.artifacts.manifest import ModelDirectory
+    from genolewm_runtime.runtime import options_of
+
+    names = tuple(name.strip() for name in heads.split(",") if name.strip())
+    return options_of(
+        ModelDirectory.open(model).manifest.contract, heads=names, both_strands=both_strands, phases=phases
+    )

@@ -1,0 +1,39 @@
+"""The end of the demo: the rows that moved most, from the file that was written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import polars as pl
+from rich.console import Console
+from rich.table import Table
+
+__all__ = ["show_top"]
+
+_N_ROWS = 10
+
+
+def show_top(scores: Path) -> None:
+    """Print the substitutions with the largest displacement.
+
+    Substitutions only: scores of different edit classes are never compared raw.
+    """
+    top = (
+        pl.scan_parquet(scores)
+        .filter((pl.col("status") == "scored") & (pl.col("edit_class") == "substitution"))
+        .sort("displacement", descending=True)
+        .head(_N_ROWS)
+        .collect()
+    )
+    table = Table(title=f"The {len(top)} substitutions that move the state most", title_justify="left")
+    for name in ("variant", "marginal_llr", "delta_ll", "displacement"):
+        table.add_column(name, justify="left" if name == "variant" else "right", no_wrap=True)
+    for row in top.iter_rows(named=True):
+        table.add_row(
+            f"{row['chrom']}:{row['pos']} {row['ref']}>{row['alt']}",
+            *(
+                "" if row[name] is None else f"{row[name]:.4f}"
+                for name in ("marginal_llr", "delta_ll", "displacement")
+            ),
+        )
+    Console().print(table)

@@ -1,0 +1,59 @@
+"""The receipt of a run: what was computed, by which model, and what kept the network closed.
+
+It holds counts and digests of public things only: no variant, no sample name, no path and no digest of the
+personal file (an unsalted digest of a small input can be found by trying).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from genolewm_core.artifacts.atomic import write_atomic
+
+__all__ = ["Receipt", "receipt_path", "write_receipt"]
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """Field by field: docs/formats/receipt.md.
+
+    Attributes:
+        guard: what enforced the closed network: "seccomp", or "python-only" where the user allowed it.
+        model_id: SHA-256 of the manifest's canonical JSON.
+        options: everything that changes a score.
+        rows: status -> number of rows; with the reasons, every row is accounted for.
+        reasons: reason -> number of rows.
+        n_tok: tokens run through the model, by the shards of this process and those resumed.
+    """
+
+    guard: str
+    model_name: str
+    model_id: str
+    weights_sha256: str
+    backend: str
+    runtime_version: str
+    options: Mapping[str, Any]
+    rows: Mapping[str, int]
+    reasons: Mapping[str, int]
+    n_tok: int
+    demonstration: bool
+    schema_version: str = "1.0.0"
+
+
+def receipt_path(output: Path) -> Path:
+    """Where the receipt of an output lies: `scores.parquet` has `scores.receipt.json`."""
+    return output.with_suffix(".receipt.json")
+
+
+def write_receipt(output: Path, receipt: Receipt) -> Path:
+    """Write the receipt beside the output, stamped with the time in UTC; returns its path."""
+    path = receipt_path(output)
+    stamp = datetime.now(UTC).replace(microsecond=0).isoformat()
+    text = json.dumps({**asdict(receipt), "timestamp": stamp}, indent=2, sort_keys=True)
+    write_atomic(path, (text + "\n").encode())
+    return path

@@ -1,0 +1,125 @@
+"""Score tables on disk: shards of a run, and the published Parquet or TSV file.
+
+The columns are described in docs/formats/scores.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import polars as pl
+
+from genolewm_core.artifacts.atomic import publishing
+from genolewm_core.errors import ConfigError
+from genolewm_core.scoring.heads import HEADS
+from genolewm_runtime.scoring import ScoredRow
+
+__all__ = ["SCHEMA", "WRITERS", "read_shard_outcome", "table_of", "write_shard", "writer_for"]
+
+SCHEMA: dict[str, type[pl.DataType]] = {
+    "row": pl.Int64,
+    "allele": pl.Int32,
+    "source_chrom": pl.String,
+    "source_pos": pl.Int64,
+    "source_ref": pl.String,
+    "source_alt": pl.String,
+    "chrom": pl.String,
+    "pos": pl.Int64,
+    "ref": pl.String,
+    "alt": pl.String,
+    "locus": pl.Int64,
+    "edit_class": pl.String,
+    "status": pl.String,
+    "reason": pl.String,
+    "flags": pl.String,
+    **dict.fromkeys(HEADS, pl.Float32),
+    "sigma_raw": pl.Float32,
+    "head": pl.String,
+}
+
+_ROW_GROUP_ROWS = 65_536
+_OUTCOME_KEY = "genolewm.shard"
+
+
+def table_of(rows: Sequence[ScoredRow]) -> pl.DataFrame:
+    """The table of a shard's rows, with the columns of `SCHEMA`."""
+    sources = [row.source for row in rows]
+    variants = [source.variant for source in sources]
+    columns: dict[str, list[object]] = {
+        "row": [s.row for s in sources],
+        "allele": [s.allele for s in sources],
+        "source_chrom": [s.chrom for s in sources],
+        "source_pos": [s.pos for s in sources],
+        "source_ref": [s.ref for s in sources],
+        "source_alt": [s.alt for s in sources],
+        "chrom": [None if v is None else v.chrom for v in variants],
+        "pos": [None if v is None else v.pos for v in variants],
+        "ref": [None if v is None else v.ref for v in variants],
+        "alt": [None if v is None else v.alt for v in variants],
+        # 1-based like pos, so that the two columns can be compared.
+        "locus": [None if s.replacement is None else s.replacement.start + 1 for s in sources],
+        "edit_class": [s.edit_class for s in sources],
+        "status": [row.status for row in rows],
+        "reason": [row.reason for row in rows],
+        "flags": [",".join(row.flags) or None for row in rows],
+        **{name: [row.values[name] for row in rows] for name in HEADS},
+        "sigma_raw": [row.sigma_raw for row in rows],
+        "head": [row.head for row in rows],
+    }
+    return pl.DataFrame(columns, schema=SCHEMA)
+
+
+def write_shard(path: Path, rows: Sequence[ScoredRow], outcome: str) -> None:
+    """Write a shard atomically, with a summary of it in the file's metadata."""
+    with publishing(path) as temporary:
+        table_of(rows).write_parquet(temporary, compression="zstd", metadata={_OUTCOME_KEY: outcome})
+
+
+def read_shard_outcome(path: Path) -> str:
+    """The summary that `write_shard` put into a shard's metadata."""
+    return pl.read_parquet_metadata(path)[_OUTCOME_KEY]
+
+
+def _write_parquet(shards: Sequence[Path], target: Path, metadata: dict[str, str]) -> None:
+    # Streaming keeps memory flat; a fixed row group size keeps the bytes the same on every run.
+    pl.scan_parquet(list(shards), schema=SCHEMA).sink_parquet(
+        target,
+        compression="zstd",
+        row_group_size=_ROW_GROUP_ROWS,
+        maintain_order=True,
+        metadata=metadata,
+    )
+
+
+def _write_tsv(shards: Sequence[Path], target: Path, metadata: dict[str, str]) -> None:
+    del metadata  # TSV has no place for it that every reader would skip; the receipt holds it
+    with target.open("wb") as file:
+        file.write(("\t".join(SCHEMA) + "\n").encode())
+        for shard in shards:
+            pl.read_parquet(shard).write_csv(file, separator="\t", include_header=False)
+
+
+WRITERS: dict[str, Callable[[Sequence[Path], Path, dict[str, str]], None]] = {
+    ".parquet": _write_parquet,
+    ".tsv": _write_tsv,
+}
+"""File ending -> function(shards in order, path to write, metadata)."""
+
+
+def writer_for(output: Path) -> Callable[[Sequence[Path], Path, dict[str, str]], None]:
+    """The writer of an output's format, by its ending.
+
+    Raises:
+        ConfigError: `output-format`.
+    """
+    try:
+        return WRITERS[output.suffix.lower()]
+    except KeyError:
+        raise ConfigError(
+            "output-format",
+            "The output's format cannot be told from its name.",
+            where="--output",
+            expected=" or ".join(f"a name ending in {ending}" for ending in WRITERS),
+            found=f"a name ending in {output.suffix!r}" if output.suffix else "a name without an ending",
+        ) from None
