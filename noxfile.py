@@ -69,7 +69,12 @@ def build(session: nox.Session) -> None:
     session.install("twine")
     session.run("twine", "check", "--strict", *map(str, out.glob("*")))
     session.install(
-        "--find-links", str(out), "genolewm-runtime[mini]", "genolewm-train", "genolewm-export", "torch==2.13.0"
+        "--find-links",
+        str(out),
+        "genolewm-runtime[mini]",
+        "genolewm-train",
+        "genolewm-export",
+        "torch==2.13.0",
     )
     session.run("geno-lewm", "--help")
     for command in ("score", "demo", "train-mini", "export-graph"):

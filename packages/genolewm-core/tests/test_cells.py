@@ -51,7 +51,9 @@ def test_leading_n_leave_by_whole_sixmers(n_leading, start):
     assert Geometry().window(0, view).start == start
 
 
-@pytest.mark.parametrize(("window_bp", "cell_bp"), [(4_096, 1_200), (12_288, 100), (12_288, 24_576), (6_144, 0)])
+@pytest.mark.parametrize(
+    ("window_bp", "cell_bp"), [(4_096, 1_200), (12_288, 100), (12_288, 24_576), (6_144, 0)]
+)
 def test_sizes_that_break_the_phase_are_refused(window_bp, cell_bp):
     with pytest.raises(ConfigError) as caught:
         Geometry(window_bp, cell_bp)

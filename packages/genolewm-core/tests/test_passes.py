@@ -62,9 +62,7 @@ def two_passes(backend, bases, start, edit):
     ref, ref_codes = full_pass(backend, bases[start:])
     edited = bases[start : edit.start] + edit.alt + bases[edit.end :]
     alt, alt_codes = full_pass(backend, edited)
-    first = next(
-        (i for i, (x, y) in enumerate(itertools.zip_longest(ref_codes, alt_codes)) if x != y), None
-    )
+    first = next((i for i, (x, y) in enumerate(itertools.zip_longest(ref_codes, alt_codes)) if x != y), None)
     assert first == (edit.start - start) // K
     ref_end = first + RADIUS + 1
     if edit.net < 0:
@@ -186,7 +184,9 @@ def test_a_sixmer_with_n_cannot_be_told(backend, bases):
 
 def test_many_variants_share_one_trunk(backend, bases):
     edits = [Replacement(i, i + 1, other(bases[i])) for i in range(200, 200 + 3 * MAX_PACK // 2)]
-    plan = plan_pass(StrandView(Text(bases)), GEOMETRY.window(0, StrandView(Text(bases))), edits, options().spans)
+    plan = plan_pass(
+        StrandView(Text(bases)), GEOMETRY.window(0, StrandView(Text(bases))), edits, options().spans
+    )
     assert [len(np.unique(pack.branch)) for pack in plan.packs] == [MAX_PACK, MAX_PACK // 2]
     assert_equal_to_two_passes(backend, bases, edits[::17] + edits[-1:])
     together = score_cell(backend, Text(bases), 0, edits, options())
@@ -246,7 +246,9 @@ def test_both_strands_are_averaged(backend, bases):
 def test_all_spellings_score_the_same(backend, bases, place, unit, copies, change, left, right, slide):
     text = bases[:place] + unit * copies + bases[place:]
     contig = Text(text)
-    edit = Replacement(place, place, unit * change) if change > 0 else Replacement(place, place + len(unit), "")
+    edit = (
+        Replacement(place, place, unit * change) if change > 0 else Replacement(place, place + len(unit), "")
+    )
     canonical = shift_right(edit, contig)
     # Another place in the repeat, then shared bases around it, then the way back.
     leftmost = shift_left(edit, contig)

@@ -5,7 +5,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genolewm_core.scoring.sixmer import BASE_ORDER, K, N_SIXMERS, Vocabulary, base_log_marginals, sixmer_codes
+from genolewm_core.scoring.sixmer import (
+    BASE_ORDER,
+    N_SIXMERS,
+    K,
+    Vocabulary,
+    base_log_marginals,
+    sixmer_codes,
+)
 
 CARBON = Vocabulary(151_669)
 

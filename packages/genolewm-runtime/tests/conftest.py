@@ -72,11 +72,15 @@ def _records(text, rng):
         700: line(700, text[699], f"{text[699]}ACG,*,<DEL>,{text[699]}TTTTTT"),
         1_500: line(1_500, text[1_499:1_503], text[1_499]),
         2_000: line(2_000, text[1_999] + "CAG", text[1_999]),
-        3_000: line(3_000, "ACGT"[("ACGT".index(text[2_999]) + 1) % 4], "ACGT"[("ACGT".index(text[2_999]) + 2) % 4]),
+        3_000: line(
+            3_000, "ACGT"[("ACGT".index(text[2_999]) + 1) % 4], "ACGT"[("ACGT".index(text[2_999]) + 2) % 4]
+        ),
         4_100: line(4_100, "A", "C"),
         5_000: line(5_000, text[4_999], "."),
         5_200: line(5_200, text[5_199], "R"),
     }
-    positions = sorted(set(special) | {int(p) for p in rng.integers(60, 8_900, size=60) if not 3_990 < p < 4_510})
+    positions = sorted(
+        set(special) | {int(p) for p in rng.integers(60, 8_900, size=60) if not 3_990 < p < 4_510}
+    )
     yield from (special.get(pos) or snv(pos) for pos in positions)
     yield line(10, "A", "C", chrom="chrUn")

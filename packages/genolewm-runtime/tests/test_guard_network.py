@@ -59,7 +59,7 @@ class Listener:
         self._selector.register(self._stop, selectors.EVENT_READ, None)
         self._listen("tcp4", socket.AF_INET, socket.SOCK_STREAM, ("127.0.0.1", 0))
         self._listen("udp", socket.AF_INET, socket.SOCK_DGRAM, ("127.0.0.1", 0))
-        self._listen("unix", socket.AF_UNIX, socket.SOCK_STREAM, self.targets["unix"])
+        self._listen("unix", socket.AF_UNIX, socket.SOCK_STREAM, str(folder / "listener"))
         if has_ipv6():
             self._listen("tcp6", socket.AF_INET6, socket.SOCK_STREAM, ("::1", 0))
         self._thread = threading.Thread(target=self._run)
@@ -73,7 +73,7 @@ class Listener:
         self._thread.join()
         self._open.close()
 
-    def _listen(self, name: str, family: int, kind: int, address: object) -> None:
+    def _listen(self, name: str, family: int, kind: int, address: tuple[str, int] | str) -> None:
         listener = self._open.enter_context(socket.socket(family, kind))
         listener.bind(address)
         if kind == socket.SOCK_STREAM:

@@ -1,4 +1,4 @@
-"""ONNX Runtime computes under the guard and sends nothing; `CI` is always unset, for it silences telemetry."""
+"""ONNX Runtime computes under the guard and sends nothing, with `CI` unset: that, too, would silence it."""
 
 from __future__ import annotations
 

@@ -4,6 +4,7 @@ import json
 import polars as pl
 import pytest
 
+from genolewm_core.artifacts.manifest import ModelDirectory
 from genolewm_core.errors import ConfigError, InputError, ProvenanceError, ResourceError
 from genolewm_core.genome.alleles import Replacement
 from genolewm_core.genome.reference import Reference
@@ -14,7 +15,6 @@ from genolewm_runtime.run import VcfRun, run_vcf
 from genolewm_runtime.runtime import GenoLeWMRuntime, options_of
 from genolewm_runtime.scoring import shards_of
 from genolewm_runtime.writers import SCHEMA
-from genolewm_core.artifacts.manifest import ModelDirectory
 
 
 def a_run(world, output, **changes):
@@ -55,7 +55,9 @@ def test_every_row_is_accounted_for(world, tmp_path):
         "iupac_allele": 1,
         "contig_not_in_reference": 1,
     }
-    assert summary.rows("scored") + summary.rows("skipped") + summary.rows("failed") == len(table) == len(rows)
+    assert (
+        summary.rows("scored") + summary.rows("skipped") + summary.rows("failed") == len(table) == len(rows)
+    )
     assert summary.rows("failed") == 1
     receipt = json.loads(summary.receipt.read_text())
     assert receipt["rows"] == {status: summary.rows(status) for status in ("failed", "scored", "skipped")}
@@ -163,11 +165,11 @@ def test_outputs_that_cannot_be(world, tmp_path, name, error, code):
 
 
 def test_another_assembly_stops_the_run(world, tmp_path):
-    lines = world.vcf.read_text().splitlines(keepends=True)
-    shift = "".join(
-        line if line.startswith("#") else line.replace("\t" + line.split("\t")[1] + "\t", f"\t{int(line.split()[1]) + 7}\t", 1)
-        for line in lines
-    )
+    def moved_line(line):
+        chrom, pos, *rest = line.split("\t")
+        return line if line.startswith("#") else "\t".join([chrom, str(int(pos) + 7), *rest])
+
+    shift = "".join(map(moved_line, world.vcf.read_text().splitlines(keepends=True)))
     moved = tmp_path / "moved.vcf"
     moved.write_text(shift)
     with pytest.raises(InputError) as caught:
@@ -228,7 +230,11 @@ def test_shards_are_cut_between_cells(monkeypatch, places, sizes):
 def test_score_variant_equals_the_file(world, tmp_path):
     runtime = GenoLeWMRuntime(world.model, backend="onnx", reference=world.reference, closed=False)
     run_vcf(a_run(world, tmp_path / "scores.parquet"))
-    row = pl.read_parquet(tmp_path / "scores.parquet").filter(pl.col("edit_class") == "substitution").row(3, named=True)
+    row = (
+        pl.read_parquet(tmp_path / "scores.parquet")
+        .filter(pl.col("edit_class") == "substitution")
+        .row(3, named=True)
+    )
     from genolewm_core.genome.variant import Variant
 
     alone = runtime.score_variant(Variant(row["chrom"], row["pos"], row["ref"], row["alt"]))

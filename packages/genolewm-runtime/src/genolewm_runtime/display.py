@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BANNER",
-    "as_json",
     "RunProgress",
+    "as_json",
     "progress",
     "show_banner",
     "show_model_notice",
@@ -98,7 +98,7 @@ class _Bar:
         self._task = bar.add_task("reading the VCF", total=None)
 
     def on_survey(self, found: Survey) -> None:
-        self._bar.update(self._task, description="scoring", total=max(found.checked, 1))
+        self._bar.update(self._task, description="scoring", total=max(found.rows_matched, 1))
 
     def on_shard(self, outcome: ShardOutcome) -> None:
         self._bar.advance(self._task, outcome.scorable)

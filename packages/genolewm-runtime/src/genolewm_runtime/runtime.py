@@ -151,7 +151,7 @@ class GenoLeWMRuntime:
             keep=False,
         )
         mean = self._backend.open(trunk).rows.states.astype(np.float64).mean(axis=0)
-        return (mean / np.linalg.norm(mean)).astype(np.float32)
+        return np.asarray(mean / np.linalg.norm(mean), dtype=np.float32)
 
     def _need_reference(self) -> Reference:
         if self._reference is None:

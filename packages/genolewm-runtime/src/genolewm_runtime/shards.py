@@ -23,7 +23,7 @@ from genolewm_runtime import guard
 from genolewm_runtime.scoring import Shard, score_rows
 from genolewm_runtime.writers import write_shard
 
-__all__ = ["ScorerSpec", "ShardOutcome", "ShardScorer", "score_shards", "scorable_rows"]
+__all__ = ["ScorerSpec", "ShardOutcome", "ShardScorer", "scorable_rows", "score_shards"]
 
 
 @dataclass(frozen=True, slots=True)

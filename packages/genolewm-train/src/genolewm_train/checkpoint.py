@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,7 +15,7 @@ from genolewm_core.errors import InputError
 
 __all__ = ["load_checkpoint", "save_checkpoint"]
 
-CHECKPOINT_VERSION = "1"
+CHECKPOINT_VERSION = 1
 
 
 def _flatten(optimiser: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
@@ -46,7 +47,8 @@ def save_checkpoint(
     save_file(
         {name: value.contiguous() for name, value in tensors.items()},
         partial,
-        metadata={"version": CHECKPOINT_VERSION, "step": str(step), "digest": digest},
+        # One entry only: safetensors writes several in an order that changes from run to run.
+        metadata={"checkpoint": json.dumps({"version": CHECKPOINT_VERSION, "step": step, "digest": digest})},
     )
     with partial.open("rb") as written:
         os.fsync(written.fileno())
@@ -67,9 +69,9 @@ def load_checkpoint(
     """
     try:
         with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
+            metadata = json.loads((file.metadata() or {}).get("checkpoint", "{}"))
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
-    except (OSError, SafetensorError) as error:
+    except (OSError, ValueError, SafetensorError) as error:
         raise InputError(
             "tensor-file-invalid",
             "The checkpoint cannot be read.",

@@ -69,11 +69,14 @@ class KmerCounts:
         else:
             packed.sort()
             first = np.flatnonzero(np.concatenate(([True], packed[1:] != packed[:-1])))
+            first = first[: len(packed)]
             self._keys = packed[first]
             self._counts = np.diff(np.append(first, len(packed)))
 
     def after(self, contexts: npt.NDArray[np.uint64]) -> Float:
         """Counts of the four bases after each context; float64 (N, 4)."""
+        if not self._dense and not len(self._keys):
+            return np.zeros((len(contexts), 4))
         wanted = (contexts[:, None] << np.uint64(2)) | np.arange(4, dtype=np.uint64)
         if self._dense:
             return self._counts[wanted.astype(np.int64)].astype(np.float64)

@@ -15,6 +15,9 @@ __all__ = ["check_fasta", "ensure_index", "unreadable"]
 _GZIP_MAGIC = b"\x1f\x8b"
 _BGZF_MAGIC = b"\x1f\x8b\x08\x04"
 
+_UNPACKING_S = 60.0
+"""A checkout or an installer writes a FASTA and its index in any order, within moments of each other."""
+
 
 def check_fasta(path: Path) -> None:
     """Refuse what is no FASTA with random access: missing, empty, other formats, plain gzip.
@@ -60,9 +63,9 @@ def ensure_index(path: Path) -> None:
     if not all(index.exists() for index in indexes):
         _build_index(path, indexes)
         return
-    written = int(path.stat().st_mtime)
+    written = path.stat().st_mtime
     for index in indexes:
-        if int(index.stat().st_mtime) < written:
+        if index.stat().st_mtime < written - _UNPACKING_S:
             raise unreadable(
                 path,
                 "has an index that is older than itself",

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["BASE_ORDER", "K", "N_SIXMERS", "Vocabulary", "base_digits", "base_log_marginals", "sixmer_codes"]
+__all__ = ["BASE_ORDER", "N_SIXMERS", "K", "Vocabulary", "base_digits", "base_log_marginals", "sixmer_codes"]
 
 K = 6
 N_SIXMERS = 4**K

@@ -32,7 +32,11 @@ def safetensors_bytes(tensors: Mapping[str, npt.NDArray[np.float32]]) -> bytes:
     header: dict[str, object] = {}
     offset = 0
     for name, array in tensors.items():
-        header[name] = {"dtype": "F32", "shape": list(array.shape), "data_offsets": [offset, offset + array.nbytes]}
+        header[name] = {
+            "dtype": "F32",
+            "shape": list(array.shape),
+            "data_offsets": [offset, offset + array.nbytes],
+        }
         offset += array.nbytes
     text = json.dumps(header).encode()
     payload = b"".join(np.ascontiguousarray(array, dtype="<f4").tobytes() for array in tensors.values())

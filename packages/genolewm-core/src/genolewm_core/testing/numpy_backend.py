@@ -54,7 +54,13 @@ class NumpyBackend:
         n = len(trunk.token_ids)
         causal_NN = np.tril(np.ones((n, n), dtype=np.bool_))
         rows, cache = self._run(
-            trunk.token_ids, np.arange(n), causal_NN, None, trunk.state_rows, trunk.log_prob_rows, trunk.full_depth
+            trunk.token_ids,
+            np.arange(n),
+            causal_NN,
+            None,
+            trunk.state_rows,
+            trunk.log_prob_rows,
+            trunk.full_depth,
         )
         return NumpyPrefix(rows, cache, trunk.full_depth)
 
@@ -89,8 +95,12 @@ class NumpyBackend:
         for layer in range(a.n_layers if full_depth else self._state_layer):
             at = f"model.layers.{layer}."
             h_ND = self._norm(x_ND) * w[at + "input_layernorm.weight"]
-            q_HNE = self._rotate(self._heads(h_ND @ w[at + "self_attn.q_proj.weight"].T, a.n_heads), positions)
-            k_GNE = self._rotate(self._heads(h_ND @ w[at + "self_attn.k_proj.weight"].T, a.n_kv_heads), positions)
+            q_HNE = self._rotate(
+                self._heads(h_ND @ w[at + "self_attn.q_proj.weight"].T, a.n_heads), positions
+            )
+            k_GNE = self._rotate(
+                self._heads(h_ND @ w[at + "self_attn.k_proj.weight"].T, a.n_kv_heads), positions
+            )
             v_GNE = self._heads(h_ND @ w[at + "self_attn.v_proj.weight"].T, a.n_kv_heads)
             cache.append((k_GNE, v_GNE))
             if past is not None:
@@ -102,7 +112,9 @@ class NumpyBackend:
             p_HNK = np.exp(scores_HNK - scores_HNK.max(axis=-1, keepdims=True))
             p_HNK /= p_HNK.sum(axis=-1, keepdims=True)
             out_HNE = p_HNK @ np.repeat(v_GNE, group, axis=0)
-            x_ND = x_ND + out_HNE.transpose(1, 0, 2).reshape(len(x_ND), -1) @ w[at + "self_attn.o_proj.weight"].T
+            x_ND = (
+                x_ND + out_HNE.transpose(1, 0, 2).reshape(len(x_ND), -1) @ w[at + "self_attn.o_proj.weight"].T
+            )
             h_ND = self._norm(x_ND) * w[at + "post_attention_layernorm.weight"]
             gate_NF = h_ND @ w[at + "mlp.gate_proj.weight"].T
             up_NF = h_ND @ w[at + "mlp.up_proj.weight"].T

@@ -10,7 +10,7 @@ Its limits:
     * Files are files: a folder on a network file system is written over the network by the kernel.
     * AF_UNIX stdio inherited from a terminal or service manager still reaches that peer.
     * It holds code that is faulty or too talkative. Hostile code with the user's rights can still leave files
-      for programs outside to run, and root can reconfigure the kernel.
+      for programs outside to run; with root's it can reconfigure the kernel or write to a packet device.
     * Name services behind sockets (sssd, systemd-userdb, nscd, syslog) are out of reach, so users that only a
       directory knows have no name.
     * Multiprocessing works by "fork" and "spawn"; "forkserver" and managers need a named socket.

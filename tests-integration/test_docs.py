@@ -1,0 +1,81 @@
+"""Documentation that must stay true: tables generated from code, commands, counts."""
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from genolewm_core.errors import CODES
+from genolewm_core.genome.vcf import FAILED_REASONS, SKIPPED_REASONS
+from genolewm_runtime.models import demo_directory
+from genolewm_runtime.writers import SCHEMA
+
+ROOT = Path(__file__).resolve().parent.parent
+COMMAND = Path(sys.executable).with_name("geno-lewm")
+
+
+def table_rows(page):
+    text = (ROOT / "docs" / page).read_text()
+    return [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in text.splitlines()
+        if line.startswith("| `")
+    ]
+
+
+def test_every_error_code_is_explained():
+    listed = {row[0].strip("`"): row[1] for row in table_rows("errors.md")}
+    assert listed == CODES
+
+
+def test_every_column_is_described():
+    names = [name for row in table_rows("formats/scores.md") for name in re.findall(r"`(\w+)`", row[0])]
+    assert names[: len(SCHEMA)] == list(SCHEMA)
+
+
+def test_every_reason_is_described():
+    listed = {
+        row[0].strip("`"): row[1]
+        for row in table_rows("formats/scores.md")
+        if row[1] in ("skipped", "failed")
+    }
+    expected = {**dict.fromkeys(SKIPPED_REASONS, "skipped"), **dict.fromkeys(FAILED_REASONS, "failed")}
+    assert listed == {**expected, "sixmer_unreadable": "skipped"}
+
+
+def console_lines(page):
+    blocks = re.findall(r"```console\n(.*?)```", page.read_text(), flags=re.DOTALL)
+    return [line for block in blocks for line in block.splitlines()]
+
+
+def test_readme_names_commands_that_exist():
+    lines = console_lines(ROOT / "README.md")
+    assert lines[:2] == ["pip install uv", "uv run --package genolewm-runtime --extra mini geno-lewm demo"]
+    assert lines[-1] == "uvx nox"
+
+
+@pytest.mark.parametrize(
+    "line", [x for x in console_lines(ROOT / "README.md") if x.startswith("geno-lewm score")]
+)
+def test_readme_commands_run(line, tmp_path):
+    demo = demo_directory()
+    (tmp_path / "GRCh38.fa").symlink_to(demo / "reference.fa.gz")
+    for index in ("fai", "gzi"):
+        (tmp_path / f"GRCh38.fa.{index}").symlink_to(demo / f"reference.fa.gz.{index}")
+    (tmp_path / "my.vcf.gz").symlink_to(demo / "NA12878.vcf.gz")
+    arguments = shlex.split(line)[1:]
+    answer = subprocess.run([COMMAND, *arguments], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert answer.returncode == 0, answer.stderr
+    if "--output" in arguments:
+        assert len(pl.read_parquet(tmp_path / "scores.parquet")) > 1_500
+
+
+def test_links_of_the_readme_lead_somewhere():
+    for page in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]:
+        for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
+            if "://" not in target:
+                assert (page.parent / target).exists(), f"{page.name} links to {target}"
