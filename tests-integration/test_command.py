@@ -137,6 +137,16 @@ def test_one_variant_as_json():
     assert f"{record['displacement']:.4f}" in table.stdout
 
 
+def test_jobs_work_under_the_guard(few, tmp_path):
+    output = tmp_path / "s.parquet"
+    answer = geno_lewm(
+        "score", "--vcf", few, "--reference", REFERENCE, "--output", output, "--jobs", "2", "--no-progress"
+    )
+    assert answer.returncode == 0, answer.stderr
+    assert json.loads((tmp_path / "s.receipt.json").read_text())["guard"] == "seccomp"
+    assert set(pl.read_parquet(output)["status"]) == {"scored"}
+
+
 def test_failed_rows_decide_the_exit_code(tmp_path):
     vcf = vcf_of(tmp_path / "in.vcf", [("chr21", "25118121", "T", "C"), ("chr21", "25118164", "C", "T")])
     arguments = ("score", "--vcf", vcf, "--reference", REFERENCE, "--no-progress")

@@ -103,8 +103,10 @@ def write_data(folder: Path) -> Path:
     )
     rows = "".join(
         "\t".join(
-            ["17", str(pos), seventeen[pos - 1], "ACGT"["CGTA".index(seventeen[pos - 1])], "Missense", label]
-            + ["-1.0", "-2.0", "3.0", "0.5", "-0.1"]
+            (
+                *("17", str(pos), seventeen[pos - 1], "ACGT"["CGTA".index(seventeen[pos - 1])]),
+                *("Missense", label, "-1.0", "-2.0", "3.0", "0.5", "-0.1"),
+            )
         )
         + "\n"
         for pos, label in BRCA1_SITES

@@ -5,8 +5,10 @@ is taken while its index is below the input `depth`, so one graph also serves ev
 that are not asked for cost nothing. (ONNX Runtime's option to run only what the fetched outputs need was
 measured to skip nothing.)
 
-Weights are external initializers with stock Transformers names, handed over when a session is made. Two more
-follow from the model: `rope.inv_freq` (E/2,), and `sixmer_head.weight` (4096, D), the output layer's rows of
+Weights are external initializers with stock Transformers names, handed over with
+`SessionOptions.add_initializer`, which uses them in place. (`add_external_initializers` would copy them all.)
+ONNX Runtime wants their file to exist, and never reads it: they name the graph's own file, at an offset where
+reading would fail. Two more initializers follow from the model: `rope.inv_freq` (E/2,), and `sixmer_head.weight` (4096, D), the output layer's rows of
 the six-mers. The graph's bytes depend on the fields in `graph_name` only.
 
 Letters of shapes: N tokens of the pass, P tokens before them, K = P + N keys, D width, V rows of the
@@ -42,6 +44,7 @@ __all__ = ["build_graph", "graph_bytes", "write_graph"]
 _ORT = "com.microsoft"
 _OPSET = 21
 _IR_VERSION = 10
+_NOWHERE = 2**60
 
 
 def graph_bytes(architecture: Architecture) -> bytes:
@@ -50,7 +53,7 @@ def graph_bytes(architecture: Architecture) -> bytes:
 
 
 def write_graph(architecture: Architecture, folder: Path) -> Path:
-    """Write the graph under the name by which it is found; gives its path.
+    """Write the graph under the name by which it is found, and without which it cannot be loaded.
 
     Raises:
         ResourceError: `output-unwritable`.
@@ -245,8 +248,9 @@ def _weights(a: Architecture) -> list[TensorProto]:
     for name, shape in shapes.items():
         tensor = TensorProto(name=name, data_type=TensorProto.FLOAT, dims=shape)
         tensor.data_location = TensorProto.EXTERNAL
-        entry = tensor.external_data.add()
-        entry.key, entry.value = "location", "weights"
+        for key, value in (("location", graph_name(a)), ("offset", str(_NOWHERE))):
+            entry = tensor.external_data.add()
+            entry.key, entry.value = key, value
         weights.append(tensor)
     return weights
 

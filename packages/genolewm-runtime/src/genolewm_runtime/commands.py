@@ -161,7 +161,7 @@ def _score_file(options: dict[str, Any]) -> int:
 
 def _score_one(options: dict[str, Any]) -> int:
     from genolewm_core.genome.variant import Variant
-    from genolewm_runtime.display import as_json, show_banner, show_model_notice, show_scores
+    from genolewm_runtime.display import as_json, show_banner, show_model_notice, show_score
     from genolewm_runtime.runtime import GenoLeWMRuntime
 
     variant = Variant.parse(options["variant"])
@@ -173,12 +173,12 @@ def _score_one(options: dict[str, Any]) -> int:
         options=_pass_options(model, options["heads"], options["both_strands"], int(options["phases"])),
     )
     show_banner()
-    show_model_notice(runtime.manifest)
+    show_model_notice(runtime.model)
     row = runtime.score_variant(variant)
     if options["as_json"]:
         click.echo(as_json(row, runtime.manifest))
     else:
-        show_scores([row], runtime.manifest.name)
+        show_score(row, runtime.manifest.name)
     return ExitCode.INPUT if row.status == "failed" and not options["allow_failed"] else ExitCode.OK
 
 
@@ -188,7 +188,7 @@ def _run(run: VcfRun, *, show_progress: bool) -> RunSummary:
     from genolewm_runtime.run import run_vcf
 
     show_banner()
-    show_model_notice(ModelDirectory.open(run.model).manifest)
+    show_model_notice(ModelDirectory.open(run.model))
     started = time.monotonic()
     with progress(show_progress) as display:
         summary = run_vcf(run, on_survey=display.on_survey, on_shard=display.on_shard)

@@ -6,7 +6,7 @@ Everything but results goes to stderr, so that results can be piped.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
@@ -25,7 +25,7 @@ from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
-    from genolewm_core.artifacts.manifest import Manifest
+    from genolewm_core.artifacts.manifest import Manifest, ModelDirectory
     from genolewm_core.genome.survey import Survey
     from genolewm_runtime.run import RunSummary
     from genolewm_runtime.scoring import ScoredRow
@@ -38,7 +38,7 @@ __all__ = [
     "progress",
     "show_banner",
     "show_model_notice",
-    "show_scores",
+    "show_score",
     "show_summary",
 ]
 
@@ -54,13 +54,13 @@ def show_banner() -> None:
     click.secho(BANNER, fg="red", bold=True, err=True)
 
 
-def show_model_notice(manifest: Manifest) -> None:
+def show_model_notice(model: ModelDirectory) -> None:
     """Say what a demonstration model is, whenever one is used."""
-    if manifest.demonstration:
+    if model.manifest.demonstration:
         click.secho(
-            f"{manifest.name} is a demonstration model: it shows the whole path and does not know biology. "
-            "Its card (docs/mini.md) has its measured AUROC beside Carbon's published one. "
-            "Scores worth reading need Carbon: --model DIR.",
+            f"{model.manifest.name} is a demonstration model: it shows the whole path and does not know biology. "
+            f"Its card has its measured AUROC beside Carbon's published one: {model.path / 'card.md'}\n"
+            "Scores worth reading need Carbon's weights: --model DIR.",
             fg="yellow",
             err=True,
         )
@@ -149,20 +149,22 @@ def as_json(row: ScoredRow, manifest: Manifest) -> str:
     )
 
 
-def show_scores(rows: Sequence[ScoredRow], title: str) -> None:
-    """A table of scores on stdout."""
-    table = Table(title=title, title_justify="left")
-    for name in ("variant", "edit class", "status"):
-        table.add_column(name, overflow="fold")
-    for name in ("marginal_llr", "delta_ll", "displacement"):
-        table.add_column(name, justify="right")
-    for row in rows:
-        shown = row.source.variant
-        name = f"{row.source.chrom}:{row.source.pos}" if shown is None else str(shown)
-        table.add_row(
-            name,
-            row.source.edit_class or "",
-            row.status if row.reason is None else f"{row.status}: {row.reason}",
-            *(("" if value is None else f"{value:.4f}") for value in row.values.values()),
-        )
+def show_score(row: ScoredRow, model_name: str) -> None:
+    """The outcome of one variant on stdout, a line a value."""
+    source = row.source
+    variant = source.variant
+    table = Table(title=f"Scored by {model_name}", title_justify="left", show_header=False)
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    table.add_row("variant", f"{source.chrom}:{source.pos}" if variant is None else str(variant))
+    if source.replacement is not None:
+        table.add_row("locus", str(source.replacement.start + 1))
+        table.add_row("edit class", source.edit_class)
+    table.add_row("status", row.status if row.reason is None else f"{row.status}: {row.reason}")
+    if row.flags:
+        table.add_row("flags", ", ".join(row.flags))
+    if row.status == "scored":
+        for name, value in row.values.items():
+            marker = "  (default score)" if name == row.head else ""
+            table.add_row(name, "not defined" if value is None else f"{value:.4f}{marker}")
     Console().print(table)

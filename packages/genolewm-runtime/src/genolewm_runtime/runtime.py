@@ -77,6 +77,11 @@ class GenoLeWMRuntime:
         self._options = options or options_of(model.manifest.contract)
 
     @property
+    def model(self) -> ModelDirectory:
+        """The model's folder."""
+        return self._model
+
+    @property
     def manifest(self) -> Manifest:
         """What the model says of itself."""
         return self._model.manifest

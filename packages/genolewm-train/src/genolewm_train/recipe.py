@@ -65,7 +65,7 @@ class Recipe:
 
     network: Network = Network()
     stages: tuple[Stage, ...] = (Stage(0.8, 16, 4, 256), Stage(0.2, 3, 1, 1_545))
-    n_steps: int = 1_800
+    n_steps: int = 1_400
     seed: int = 0
     threads: int = 2
     human: float = 0.88

@@ -29,6 +29,9 @@ _PLACE = (4 ** np.arange(K - 1, -1, -1)).astype(np.int32)
 # digits[v, j]: the digit (index into BASE_ORDER) of base j of six-mer v.
 _SIXMER_DIGITS = (np.arange(N_SIXMERS)[:, None] // _PLACE[None, :]) % 4
 
+# has_base[v, 4 j + b]: 1 where base j of six-mer v is b. Summing over six-mers is then one matrix product.
+_HAS_BASE = (_SIXMER_DIGITS[:, :, None] == np.arange(4)).reshape(N_SIXMERS, 4 * K).astype(np.float64)
+
 
 @dataclass(frozen=True, slots=True)
 class Vocabulary:
@@ -117,12 +120,6 @@ def base_log_marginals(log_probs: npt.NDArray[np.floating]) -> npt.NDArray[np.fl
     Returns:
         float64 (..., 6, 4), last axis in `BASE_ORDER`.
     """
-    log_probs = np.asarray(log_probs, dtype=np.float64)
-    lead = log_probs.shape[:-1]
-    probs = np.exp(log_probs).reshape(*lead, *([4] * K))
-    first = len(lead)
-    out = np.empty((*lead, K, 4))
-    for place in range(K):
-        axes = tuple(first + other for other in range(K) if other != place)
-        out[..., place, :] = probs.sum(axis=axes)
-    return np.asarray(np.log(out))
+    probs = np.exp(np.asarray(log_probs, dtype=np.float64))
+    marginals = probs @ _HAS_BASE
+    return np.asarray(np.log(marginals.reshape(*marginals.shape[:-1], K, 4)))
