@@ -1,50 +1,15 @@
-"""Graphs depend on the shape alone, hold no weights, and make sessions."""
+"""Graphs depend on the shape alone and hold no weights. Sessions are made in the integration tests."""
 
 import dataclasses
 
-import numpy as np
 import onnx
-import onnxruntime as ort
 import pytest
 from click.testing import CliRunner
 
-from genolewm_core.artifacts.architectures import ARCHITECTURES, graph_name, rope_inv_freq, sixmer_head
-from genolewm_core.testing.conformance import TEST_ARCHITECTURE, random_model
+from genolewm_core.artifacts.architectures import ARCHITECTURES, graph_name
+from genolewm_core.testing.conformance import TEST_ARCHITECTURE
 from genolewm_export.commands import export_graph
 from genolewm_export.graph import build_graph, graph_bytes
-
-
-def _session(architecture):
-    tensors = random_model(architecture) | {"rope.inv_freq": rope_inv_freq(architecture)}
-    tensors["sixmer_head.weight"] = sixmer_head(architecture, tensors)
-    values = {name: ort.OrtValue.ortvalue_from_numpy(array) for name, array in tensors.items()}
-    options = ort.SessionOptions()
-    options.add_external_initializers(list(values), list(values.values()))
-    session = ort.InferenceSession(graph_bytes(architecture), options, providers=["CPUExecutionProvider"])
-    return session, values
-
-
-def _feeds(architecture, depth):
-    past = np.zeros((architecture.n_kv_heads, 0, architecture.head_dim), np.float32)
-    return {
-        "token_ids": np.array([0, 5, 6, 7], np.int32),
-        "positions": np.arange(4, dtype=np.int32),
-        "mask": np.where(np.tri(4) > 0, 0, -1e30).astype(np.float32),
-        "depth": np.array(depth),
-        "log_prob_rows": np.arange(2 if depth == architecture.n_layers else 0),
-    } | {f"past_{name}_{layer}": past for layer in range(architecture.n_layers) for name in "kv"}
-
-
-def test_only_the_layers_below_depth_run():
-    session, _weights = _session(TEST_ARCHITECTURE)
-    names = [output.name for output in session.get_outputs()]
-    for depth in range(TEST_ARCHITECTURE.n_layers + 1):
-        found = dict(zip(names, session.run(None, _feeds(TEST_ARCHITECTURE, depth)), strict=True))
-        for layer in range(TEST_ARCHITECTURE.n_layers):
-            n = 4 if layer < depth else 0
-            assert found[f"h_{layer + 1}"].shape == (n, 48)
-            assert found[f"k_{layer}"].shape == found[f"v_{layer}"].shape == (2, n, 16)
-        assert found["log_probs"].shape == (2 if depth == 3 else 0, 4096)
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)

@@ -7,21 +7,13 @@ import numpy as np
 import pysam
 import pytest
 
-from genolewm_core.artifacts.manifest import Architecture, Contract
+from genolewm_core.artifacts.architectures import ARCHITECTURES
+from genolewm_core.artifacts.manifest import Contract
 from genolewm_core.testing.conformance import random_model
 from genolewm_core.testing.models import write_model
 
-MINI = Architecture(
-    n_layers=8,
-    d_model=256,
-    n_heads=4,
-    n_kv_heads=2,
-    head_dim=64,
-    d_ffn=768,
-    rms_norm_eps=1e-6,
-    rope_theta=10_000.0,
-)
-CONTRACT = Contract(window_bp=6_144, cell_bp=1_200, state_layer=6, radius_tok=3, ll_tok=4)
+MINI = ARCHITECTURES["mini"]
+CONTRACT = Contract(window_bp=6_144, cell_bp=1_200, state_layer=4, radius_tok=3, ll_tok=4)
 
 HEADER = """\
 ##fileformat=VCFv4.2

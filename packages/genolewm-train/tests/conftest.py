@@ -17,6 +17,7 @@ TINY = Recipe(
     network=Network(hidden_size=32, n_layers=2, n_heads=2, n_kv_heads=1, head_dim=16, ffn_size=48),
     stages=(Stage(0.5, 3, 2, 24), Stage(0.5, 1, 1, 60)),
     n_steps=6,
+    taken=1.0,
     warmup_steps=2,
     threads=1,
 )

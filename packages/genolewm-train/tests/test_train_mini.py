@@ -27,6 +27,7 @@ def published(tiny_data, tmp_path_factory):
         network=Network(hidden_size=32, n_layers=2, n_heads=2, n_kv_heads=1, head_dim=16, ffn_size=48),
         stages=(Stage(1.0, 4, 2, 32),),
         n_steps=4,
+        taken=1.0,
         threads=1,
     )
     output = tmp_path_factory.mktemp("published")

@@ -16,7 +16,7 @@ import numpy.typing as npt
 import torch
 from transformers import DynamicCache
 
-from genolewm_core.artifacts.architectures import check_tensors, sixmer_head
+from genolewm_core.artifacts.architectures import check_model, sixmer_head
 from genolewm_core.artifacts.manifest import Architecture, ModelDirectory
 from genolewm_core.scoring.backend import Pack, Prefix, Rows, Trunk
 from genolewm_core.scoring.sixmer import N_SIXMERS
@@ -54,7 +54,7 @@ class TorchBackend:
         threads: PyTorch's threads, a setting of the whole process; None leaves it alone.
 
     Raises:
-        ProvenanceError: `tensor-file-invalid`.
+        ProvenanceError: `tensor-file-invalid`, `manifest-invalid`.
     """
 
     name = "torch"
@@ -67,7 +67,7 @@ class TorchBackend:
         *,
         threads: int | None = None,
     ) -> None:
-        check_tensors(architecture, tensors)
+        check_model(architecture, tensors, state_layer)
         if threads is not None:
             torch.set_num_threads(threads)
         self._arch = architecture

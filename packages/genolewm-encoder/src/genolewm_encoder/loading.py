@@ -51,7 +51,7 @@ def llama_model(architecture: Architecture, tensors: Mapping[str, Float32]) -> L
 
     Args:
         architecture: shape of the model.
-        tensors: fp32 weights by stock names; `check_tensors` has passed.
+        tensors: fp32 weights by stock names; `check_model` has passed.
     """
     prefix = "model."
     state = {

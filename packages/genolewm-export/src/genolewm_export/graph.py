@@ -8,8 +8,9 @@ measured to skip nothing.)
 Weights are external initializers with stock Transformers names, handed over with
 `SessionOptions.add_initializer`, which uses them in place. (`add_external_initializers` would copy them all.)
 ONNX Runtime wants their file to exist, and never reads it: they name the graph's own file, at an offset where
-reading would fail. Two more initializers follow from the model: `rope.inv_freq` (E/2,), and `sixmer_head.weight` (4096, D), the output layer's rows of
-the six-mers. The graph's bytes depend on the fields in `graph_name` only.
+reading would fail. Two more initializers follow from the model: `rope.inv_freq` (E/2,), and
+`sixmer_head.weight` (4096, D), the output layer's rows of the six-mers. The graph's bytes depend on the fields
+in `graph_name` only.
 
 Letters of shapes: N tokens of the pass, P tokens before them, K = P + N keys, D width, V rows of the
 embedding, H query heads, G key-value heads, Q = H/G queries a key-value head, E head width, F width of

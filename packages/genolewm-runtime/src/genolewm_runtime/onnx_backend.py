@@ -13,14 +13,14 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from importlib.resources import files
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
 
-from genolewm_core.artifacts.architectures import check_tensors, graph_name, rope_inv_freq, sixmer_head
+from genolewm_core.artifacts.architectures import check_model, graph_name, rope_inv_freq, sixmer_head
 from genolewm_core.artifacts.manifest import Architecture, ModelDirectory
 from genolewm_core.errors import DeploymentError
 from genolewm_core.scoring.backend import Pack, Prefix, Rows, Trunk
@@ -64,11 +64,11 @@ class OnnxBackend:
         state_layer: layers after which states are read.
         threads: compute threads; None for as many as there are cores.
         prepack: let ONNX Runtime hold a second, rearranged copy of the weights; None for `fits_prepacked`.
-        graph: the architecture's graph; None for the shipped one.
+        graph: the architecture's graph file; None for the shipped one.
 
     Raises:
         DeploymentError: `graph-missing`.
-        ProvenanceError: `tensor-file-invalid`.
+        ProvenanceError: `tensor-file-invalid`, `manifest-invalid`.
     """
 
     name = "onnx"
@@ -81,25 +81,24 @@ class OnnxBackend:
         *,
         threads: int | None = None,
         prepack: bool | None = None,
-        graph: bytes | None = None,
+        graph: Path | None = None,
     ) -> None:
-        check_tensors(architecture, tensors)
+        check_model(architecture, tensors, state_layer)
         self._arch = architecture
         self._state_layer = state_layer
         # ONNX Runtime reads these buffers for as long as the session lives.
-        self._weights = _external_initializers(architecture, tensors)
+        self._weights = _initializers(architecture, tensors)
         if prepack is None:
             prepack = fits_prepacked(sum(array.nbytes for array in tensors.values()))
         options = ort.SessionOptions()
-        options.add_external_initializers(list(self._weights), list(self._weights.values()))
+        for name, value in self._weights.items():
+            options.add_initializer(name, value)
         options.add_session_config_entry("session.disable_prepacking", "0" if prepack else "1")
         options.enable_mem_pattern = False  # a pattern is kept for every shape ever seen, and shapes vary
         if threads is not None:
             options.intra_op_num_threads = threads
         self._session = ort.InferenceSession(
-            shipped_graph(architecture) if graph is None else graph,
-            options,
-            providers=["CPUExecutionProvider"],
+            str(graph or shipped_graph(architecture)), options, providers=["CPUExecutionProvider"]
         )
         nothing = np.zeros((architecture.n_kv_heads, 0, architecture.head_dim), dtype=np.float32)
         self._no_past = {
@@ -234,23 +233,22 @@ def load(model: ModelDirectory, *, threads: int | None = None) -> OnnxBackend:
     return OnnxBackend(manifest.architecture, model.tensors(), manifest.contract.state_layer, threads=threads)
 
 
-def shipped_graph(architecture: Architecture) -> bytes:
+def shipped_graph(architecture: Architecture) -> Path:
     """The graph of an architecture that comes with this package.
 
     Raises:
         DeploymentError: `graph-missing`.
     """
-    name = graph_name(architecture)
-    try:
-        return (files("genolewm_runtime") / "graphs" / name).read_bytes()
-    except FileNotFoundError as error:
+    path = Path(__file__).parent / "graphs" / graph_name(architecture)
+    if not path.is_file():
         raise DeploymentError(
             "graph-missing",
             "ONNX Runtime cannot run this model: no graph of its shape is installed.",
             where=str(architecture),
-            expected=name,
+            expected=path.name,
             next_step="choose another backend with --backend, or update genolewm-runtime",
-        ) from error
+        )
+    return path
 
 
 def fits_prepacked(weight_bytes: int) -> bool:
@@ -258,7 +256,7 @@ def fits_prepacked(weight_bytes: int) -> bool:
     return 2 * weight_bytes <= os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
 
 
-def _external_initializers(architecture: Architecture, tensors: Tensors) -> dict[str, ort.OrtValue]:
+def _initializers(architecture: Architecture, tensors: Tensors) -> dict[str, ort.OrtValue]:
     arrays = {name: array for name, array in tensors.items() if name != "lm_head.weight"}
     arrays["rope.inv_freq"] = rope_inv_freq(architecture)
     arrays["sixmer_head.weight"] = sixmer_head(architecture, tensors)

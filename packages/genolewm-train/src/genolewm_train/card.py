@@ -140,8 +140,8 @@ def render_card(
     """
     net = recipe.network
     stages = "; ".join(
-        f"{stage.share:.0%} of {recipe.n_steps:,} steps with {stage.n_rows} windows of "
-        f"{stage.length_tok:,} six-mers"
+        f"{sum(recipe.stage(step) == stage for step in range(recipe.last_step)):,} steps with "
+        f"{stage.n_rows} windows of {stage.length_tok:,} six-mers"
         for stage in recipe.stages
     )
     bases = ", ".join(f"{source} {count:,} bp" for source, count in sources.items())
@@ -193,8 +193,8 @@ from the same rows. 0.5 is a coin.
   {recipe.token_weight:g} times the six-mer cross-entropy per base, both over the six-mers alone;
   `<oov>` targets are left out.
 * Muon (step {recipe.matrix_lr:g}) for the hidden matrices, AdamW (step {recipe.other_lr:g}) for embedding and
-  norms; linear warm-up over {recipe.warmup_steps} steps, then constant, then linear to 0 over the last
-  {recipe.decay:.0%}. Seed {recipe.seed}.
+  norms; linear warm-up over {recipe.warmup_steps} steps, then constant, then falling linearly to
+  {recipe.lr_factor(recipe.last_step - 1):.0%} at the last of {recipe.last_step:,} steps. Seed {recipe.seed}.
 * {stages}: {time.n_tokens:,} six-mers.
 * {time.seconds / 60:.0f} minutes on {recipe.threads} threads, shared with other work ({machine_class()}).
 * Windows at every six-mer phase and on both strands; soft-masking is ignored; every N ends a window.

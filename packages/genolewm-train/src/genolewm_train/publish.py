@@ -42,8 +42,8 @@ MODEL_VERSION = "0.1.0"
 WEIGHTS_NAME = "model.safetensors"
 
 DEFAULT_HEADS = {
-    "substitution": "delta_ll",
-    "indel_in_phase": "delta_ll",
+    "substitution": "displacement",
+    "indel_in_phase": "displacement",
     "indel_out_of_phase": "delta_ll",
 }
 

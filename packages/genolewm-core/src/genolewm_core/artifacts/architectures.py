@@ -10,14 +10,14 @@ import numpy.typing as npt
 from genolewm_core.artifacts.manifest import Architecture
 from genolewm_core.errors import ProvenanceError
 
-__all__ = ["ARCHITECTURES", "check_tensors", "graph_name", "rope_inv_freq", "sixmer_head", "tensor_shapes"]
+__all__ = ["ARCHITECTURES", "check_model", "graph_name", "rope_inv_freq", "sixmer_head", "tensor_shapes"]
 
 # After `<dna>`, `</dna>` and `<oov>`; `scoring.sixmer` says the same, and stands above this module.
 _SIXMER_ROWS = slice(3, 3 + 4**6)
 
 ARCHITECTURES: dict[str, Architecture] = {
     "mini": Architecture(
-        n_layers=8,
+        n_layers=6,
         d_model=256,
         n_heads=4,
         n_kv_heads=2,
@@ -94,12 +94,23 @@ def tensor_shapes(architecture: Architecture) -> dict[str, tuple[int, ...]]:
     return shapes
 
 
-def check_tensors(architecture: Architecture, tensors: Mapping[str, npt.NDArray[np.float32]]) -> None:
-    """Refuse tensors that are not exactly the architecture's.
+def check_model(
+    architecture: Architecture, tensors: Mapping[str, npt.NDArray[np.float32]], state_layer: int
+) -> None:
+    """Refuse tensors that are not exactly the architecture's, and a state layer that it does not have.
 
     Raises:
-        ProvenanceError: `tensor-file-invalid`.
+        ProvenanceError: `tensor-file-invalid`, `manifest-invalid`.
     """
+    if not 1 <= state_layer <= architecture.n_layers:
+        raise ProvenanceError(
+            "manifest-invalid",
+            "The model has no such layer to read states from.",
+            where="contract.state_layer",
+            expected=f"1 to {architecture.n_layers}",
+            found=str(state_layer),
+            next_step="get the model again from where it was published",
+        )
     expected = tensor_shapes(architecture)
     for name in sorted(expected.keys() | tensors.keys()):
         found = tensors[name].shape if name in tensors else None
