@@ -16,7 +16,7 @@ __all__ = ["export_graph"]
     help="Model directory whose architecture is wanted. Default: every architecture that is shipped.",
 )
 @click.option(
-    "--output", type=click.Path(path_type=Path), required=True, help="Existing folder to write the graphs to."
+    "--output", type=click.Path(path_type=Path), required=True, help="Folder to write the graphs to."
 )
 def export_graph(model: Path | None, output: Path) -> None:
     """Write the weight-free ONNX graphs that ONNX Runtime runs models with."""
@@ -27,5 +27,6 @@ def export_graph(model: Path | None, output: Path) -> None:
     wanted = (
         list(ARCHITECTURES.values()) if model is None else [ModelDirectory.open(model).manifest.architecture]
     )
+    output.mkdir(parents=True, exist_ok=True)
     for architecture in wanted:
         click.echo(write_graph(architecture, output))

@@ -37,8 +37,8 @@ class Trunk:
     Attributes:
         token_ids: int32 (T,), ids of the sliced vocabulary; the first is `<dna>`.
         state_rows: int64 (S,), rows whose states are wanted, ascending.
-        log_prob_rows: int64 (R,), rows whose six-mer log-probabilities are wanted, ascending. Row i
-            predicts the token of row i + 1.
+        log_prob_rows: int64 (R,), rows whose six-mer log-probabilities are wanted, ascending; only with
+            `full_depth`. Row i predicts the token of row i + 1.
         full_depth: all layers are run. False where only states are read, on this trunk and on its branches:
             then the layers above `state_layer` are left out.
         keep: branches will follow, so keys and values are kept.
@@ -124,7 +124,10 @@ class Backend(Protocol):
         ...
 
     def extend(self, prefix: Prefix, pack: Pack) -> Rows:
-        """Run branches on a trunk that was opened with `keep`. Leaves the prefix as it was."""
+        """Run branches on a trunk that was opened with `keep`. Leaves the prefix as it was.
+
+        A pack that wants no log-probabilities is run to `state_layer` only.
+        """
         ...
 
 
