@@ -11,7 +11,7 @@ import pytest
 
 from genolewm_core.errors import CODES
 from genolewm_core.genome.vcf import FAILED_REASONS, SKIPPED_REASONS
-from genolewm_runtime.models import demo_directory
+from genolewm_runtime.models import demo_directory, embedded_model
 from genolewm_runtime.writers import SCHEMA
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -44,7 +44,15 @@ def test_every_reason_is_described():
         if row[1] in ("skipped", "failed")
     }
     expected = {**dict.fromkeys(SKIPPED_REASONS, "skipped"), **dict.fromkeys(FAILED_REASONS, "failed")}
-    assert listed == {**expected, "sixmer_unreadable": "skipped"}
+    assert listed == {**expected, "sixmer_unreadable": "skipped", "score_undefined": "skipped"}
+
+
+def test_the_embedded_models_page_is_its_card():
+    card = (embedded_model() / "card.md").read_text()
+    assert (ROOT / "docs/mini.md").read_text() == card.replace("(loss_curve.png)", "(mini_loss_curve.png)")
+    assert (ROOT / "docs/mini_loss_curve.png").read_bytes() == (
+        embedded_model() / "loss_curve.png"
+    ).read_bytes()
 
 
 def console_lines(page):

@@ -1,6 +1,9 @@
 """Scores of a cell against two full passes, written from the definitions without any branch."""
 
+import functools
 import itertools
+import weakref
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -9,12 +12,12 @@ from hypothesis import strategies as st
 
 from genolewm_core.errors import ConfigError
 from genolewm_core.genome.alleles import Replacement, shift_left, shift_right, trim
-from genolewm_core.scoring.backend import Trunk
+from genolewm_core.scoring.backend import Rows, Trunk
 from genolewm_core.scoring.branches import MAX_PACK, plan_pass
-from genolewm_core.scoring.cells import Geometry, StrandView
+from genolewm_core.scoring.cells import Geometry, StrandView, Window, reverse_complement
 from genolewm_core.scoring.heads import CHOICES, HEADS
-from genolewm_core.scoring.passes import PassOptions, score_cell
-from genolewm_core.scoring.sixmer import K, Vocabulary, base_log_marginals, sixmer_codes
+from genolewm_core.scoring.passes import PassOptions, run_pass, score_cell
+from genolewm_core.scoring.sixmer import N_SIXMERS, K, Vocabulary, base_log_marginals, sixmer_codes
 from genolewm_core.testing.conformance import TEST_ARCHITECTURE, random_model
 from genolewm_core.testing.numpy_backend import NumpyBackend
 
@@ -40,15 +43,16 @@ def backend():
 
 @pytest.fixture(scope="module")
 def bases():
-    return "".join(np.random.default_rng(5).choice(list("ACGT"), size=600))
+    return "".join(np.random.default_rng(5).choice(list("ACGT"), size=400))
 
 
-def options(**given_options):
+def options(geometry=GEOMETRY, **given_options):
     return PassOptions(
-        geometry=GEOMETRY, heads=CHOICES, radius_tok=RADIUS, ll_tok=RADIUS + 1, **given_options
+        geometry=geometry, heads=CHOICES, radius_tok=RADIUS, ll_tok=RADIUS + 1, **given_options
     )
 
 
+@functools.lru_cache(maxsize=16)
 def full_pass(backend, bases):
     """States and log-probabilities of every row of a sequence; trailing partial six-mers are left out."""
     whole = bases[: K * (len(bases) // K)]
@@ -59,6 +63,8 @@ def full_pass(backend, bases):
 
 def two_passes(backend, bases, start, edit):
     """marginal_llr, delta_ll and displacement of an edit by their definitions, from two full passes."""
+    # Nothing further right is read; cutting at round places lets edits share their reference pass.
+    bases = bases[: 120 * (edit.end // 120 + 2)]
     ref, ref_codes = full_pass(backend, bases[start:])
     edited = bases[start : edit.start] + edit.alt + bases[edit.end :]
     alt, alt_codes = full_pass(backend, edited)
@@ -124,12 +130,13 @@ def edits_at(bases, place):
     yield Replacement(place, place + 2, other(bases[place]) + "GG" + other(bases[place + 1]))
 
 
-def assert_equal_to_two_passes(backend, bases, edits, **given_options):
+def assert_equal_to_two_passes(backend, bases, edits, cell=0, geometry=GEOMETRY):
     contig = Text(bases)
-    result = score_cell(backend, contig, 0, edits, options(**given_options))
+    result = score_cell(backend, contig, cell, edits, options(geometry))
     assert result.told.all()
+    start = geometry.window(cell, StrandView(contig)).start
     for i, edit in enumerate(edits):
-        expected = two_passes(backend, bases, 0, edit)
+        expected = two_passes(backend, bases, start, edit)
         for name in HEADS:
             # Log-probabilities are float32 where the two computations meet: a unit in the last place of each.
             np.testing.assert_allclose(
@@ -216,21 +223,132 @@ def test_phases_are_averaged(backend, bases, phases):
         np.testing.assert_allclose(result.values[name][0], np.mean([e[name] for e in each]), rtol=1e-5)
 
 
-def test_both_strands_are_averaged(backend, bases):
-    from genolewm_core.scoring.cells import reverse_complement
-
+def assert_mean_of_two_strands(backend, bases, edits, cell=0, geometry=GEOMETRY):
     contig = Text(bases)
-    flipped = reverse_complement(bases)
-    for edit in dict.fromkeys(edits_at(bases, 301)):
-        back = StrandView(contig, "-").orient(edit)
-        start = GEOMETRY.window(0, StrandView(contig, "-")).start
-        result = score_cell(backend, contig, 0, [edit], options(both_strands=True))
-        pair = [two_passes(backend, bases, 0, edit), two_passes(backend, flipped, start, back)]
+    forward, back = StrandView(contig), StrandView(contig, "-")
+    result = score_cell(backend, contig, cell, edits, options(geometry, both_strands=True))
+    for i, edit in enumerate(edits):
+        pair = [
+            two_passes(backend, bases, geometry.window(cell, forward).start, edit),
+            two_passes(
+                backend, reverse_complement(bases), geometry.window(cell, back).start, back.orient(edit)
+            ),
+        ]
         for name in HEADS:
             # A substitution may cross a six-mer's border on one strand only: the mean is over what is defined.
             defined = [p[name] for p in pair if not np.isnan(p[name])]
             expected = np.mean(defined) if defined else np.nan
-            np.testing.assert_allclose(result.values[name][0], expected, rtol=1e-5, atol=5e-6)
+            np.testing.assert_allclose(
+                result.values[name][i], expected, rtol=1e-5, atol=5e-6, err_msg=f"{name} {edit}"
+            )
+
+
+def test_both_strands_are_averaged(backend, bases):
+    assert_mean_of_two_strands(backend, bases, list(dict.fromkeys(edits_at(bases, 301))))
+
+
+@pytest.mark.parametrize(
+    ("cell_bp", "cell", "length", "place", "forward", "back"),
+    [
+        # Thousands of bases of context on the left: all of a short contig.
+        (1_200, 1, 1_500, 1_260, Window(0, 1_500), Window(0, 1_500)),
+        (240, 2, 700, 480, Window(0, 700), Window(0, 700)),
+        # Reverse: the cell [0, 1200) of 4,200 bases is [3000, 4200) from the other end.
+        (1_200, 0, 4_200, 900, Window(0, 3_672), Window(528, 4_200)),
+        # 72 bases on the left of a cell of 6,000; the reverse cell [-5500, 500) ends its window at 572.
+        (6_000, 1, 6_500, 6_050, Window(5_928, 6_500), Window(0, 572)),
+        # A cell as large as its window has no context on the left.
+        (6_144, 1, 6_500, 6_200, Window(6_144, 6_500), Window(0, 356)),
+    ],
+)
+def test_cells_inside_a_contig(backend, cell_bp, cell, length, place, forward, back):
+    long = "".join(np.random.default_rng(6).choice(list("ACGT"), size=length))
+    geometry = Geometry(6_144, cell_bp)
+    assert geometry.window(cell, StrandView(Text(long))) == forward
+    assert geometry.window(cell, StrandView(Text(long), "-")) == back
+    snv, _, _, _, insertion, _, short_deletion, _, _, long_deletion, _ = edits_at(long, place)
+    edits = [snv, insertion, short_deletion, long_deletion]
+    assert {geometry.cell(edit.start) for edit in edits} == {cell}
+    assert_mean_of_two_strands(backend, long, edits, cell, geometry)
+
+
+def test_a_span_ends_with_the_window(backend):
+    # The window of the reverse cell ends at 312, after 52 whole six-mers, and the contig does not.
+    long = "".join(np.random.default_rng(8).choice(list("ACGT"), size=6_456))
+    geometry = Geometry(6_144, 6_144)
+    view = StrandView(Text(long), "-")
+    assert geometry.window(1, view) == Window(0, 312)
+    snv = Replacement(6_144, 6_145, other(long[6_144]))
+    plan = plan_pass(view, geometry.window(1, view), [view.orient(snv)], options(geometry).spans)
+    (branch,) = plan.branches
+    assert branch is not None
+    assert (branch.first_tok, branch.ref_state_tok, branch.ref_ll_tok) == (51, 1, 1)
+    assert branch.truncated
+    values = run_pass(backend, plan, options(geometry).spans)
+    expected = two_passes(backend, reverse_complement(long)[:312], 0, view.orient(snv))
+    for name in HEADS:
+        np.testing.assert_allclose(values[name][0], expected[name], rtol=1e-5, atol=5e-6)
+
+
+@pytest.mark.parametrize("n_leading", [5, 6, 1_000])
+def test_a_locus_in_the_leading_n_of_a_window_cannot_be_told(backend, n_leading):
+    # The window starts behind the whole six-mers of N that its cell begins with.
+    contig = Text("ACGT" * 1_536 + "N" * n_leading + "ACGT" * 30)
+    geometry = Geometry(6_144, 6_144)
+    edit = shift_right(Replacement(6_144, 6_144, "GAC"), contig)
+    assert edit.start == 6_144
+    result = score_cell(backend, contig, 1, [edit], options(geometry))
+    assert not result.told.any()
+    assert all(np.isnan(result.values[name]).all() for name in HEADS)
+    # It takes nothing from another edit of the cell.
+    place = 6_144 + n_leading + 20
+    snv = Replacement(place, place + 1, other(contig.bases[place]))
+    both = score_cell(backend, contig, 1, [edit, snv], options(geometry))
+    alone = score_cell(backend, contig, 1, [snv], options(geometry))
+    assert both.told.tolist() == [False, True]
+    for name in HEADS:
+        assert np.array_equal(both.values[name][1:], alone.values[name], equal_nan=True)
+
+
+class UniformBackend:
+    """Every six-mer is as likely as any other; remembers which packs' rows are still held by anyone."""
+
+    name, d_state = "uniform", 2
+
+    def __init__(self):
+        self.held, self.most_held, self.n_packs = [], 0, 0
+
+    def open(self, trunk):
+        return Uniform(self._rows(trunk))
+
+    def extend(self, prefix, pack):
+        rows = self._rows(pack)
+        self.held = [ref for ref in self.held if ref() is not None] + [weakref.ref(rows.log_probs)]
+        self.most_held = max(self.most_held, len(self.held))
+        self.n_packs += 1
+        return rows
+
+    def _rows(self, wanted):
+        return Rows(
+            np.ones((len(wanted.state_rows), 2), np.float32),
+            np.full((len(wanted.log_prob_rows), N_SIXMERS), -np.log(N_SIXMERS), np.float32),
+        )
+
+
+@dataclass
+class Uniform:
+    rows: Rows
+
+
+def test_rows_of_scored_packs_are_not_kept(bases):
+    contig = Text(bases)
+    backend = UniformBackend()
+    edits = [Replacement(i, i + 1, alt) for i in range(100, 220) for alt in "ACGT" if alt != bases[i]]
+    result = score_cell(backend, contig, 0, edits, options())
+    assert backend.n_packs == -(-len(edits) // MAX_PACK) == 6
+    assert backend.most_held <= 2
+    assert np.array_equal(result.values["delta_ll"], np.zeros(len(edits)))
+    assert np.array_equal(result.values["displacement"], np.zeros(len(edits)))
 
 
 @settings(max_examples=25, deadline=None)

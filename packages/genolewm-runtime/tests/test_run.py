@@ -1,5 +1,11 @@
 import hashlib
 import json
+import multiprocessing
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
 
 import polars as pl
 import pytest
@@ -113,7 +119,7 @@ def test_a_run_that_was_cut_off_goes_on(world, tmp_path, small_shards):
     assert pl.read_parquet(cut).equals(pl.read_parquet(whole))
     assert sha256(cut) == sha256(whole)
     counts = json.loads(summary.receipt.read_text())
-    assert counts["rows"] == json.loads((tmp_path / "whole.receipt.json").read_text())["rows"]
+    assert counts["rows"] == json.loads((tmp_path / "whole.parquet.receipt.json").read_text())["rows"]
 
 
 def test_another_runs_shards_are_not_taken(world, tmp_path, small_shards):
@@ -130,6 +136,150 @@ def test_another_runs_shards_are_not_taken(world, tmp_path, small_shards):
         run_vcf(a_run(world, output, vcf=other))
     assert caught.value.code == "resume-conflict"
     assert run_vcf(a_run(world, output, vcf=other, fresh=True)).resumed_shards == 0
+
+
+def stop_after(n):
+    """A callback that ends a run, as a signal would, after some shards."""
+    seen = []
+
+    def stop(outcome):
+        seen.append(outcome)
+        if len(seen) == n:
+            raise KeyboardInterrupt
+
+    return stop
+
+
+def test_fresh_goes_on_with_its_own_unfinished_run(world, tmp_path, small_shards):
+    output = tmp_path / "scores.parquet"
+    run_vcf(a_run(world, output))
+    with pytest.raises(KeyboardInterrupt):
+        run_vcf(a_run(world, output, fresh=True), on_shard=stop_after(2))
+    assert run_vcf(a_run(world, output, fresh=True)).resumed_shards == 2
+
+
+def test_a_damaged_shard_is_scored_again(world, tmp_path, small_shards):
+    output = tmp_path / "scores.parquet"
+    with pytest.raises(KeyboardInterrupt):
+        run_vcf(a_run(world, output), on_shard=stop_after(3))
+    shard = tmp_path / ".scores.parquet.parts" / "000001.parquet"
+    shard.write_bytes(shard.read_bytes()[:100])
+    assert run_vcf(a_run(world, output)).resumed_shards == 2
+    run_vcf(a_run(world, tmp_path / "whole.parquet"))
+    assert sha256(output) == sha256(tmp_path / "whole.parquet")
+
+
+def test_cut_off_after_publishing_the_run_still_ends(world, tmp_path, small_shards, monkeypatch):
+    output = tmp_path / "scores.parquet"
+
+    def killed(*arguments):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("genolewm_runtime.run.write_receipt", killed)
+        with pytest.raises(KeyboardInterrupt):
+            run_vcf(a_run(world, output))
+    assert output.exists()
+    summary = run_vcf(a_run(world, output))
+    assert summary.receipt.exists()
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_a_folder_that_was_only_just_made_is_no_conflict(world, tmp_path):
+    (tmp_path / ".scores.parquet.parts").mkdir()
+    assert run_vcf(a_run(world, tmp_path / "scores.parquet")).resumed_shards == 0
+
+
+def test_another_reference_is_another_run(world, tmp_path, small_shards):
+    reference = tmp_path / "reference.fa"
+    shutil.copy(world.reference, reference)
+    output = tmp_path / "scores.parquet"
+    changed = replace(a_run(world, output), reference=reference)
+    with pytest.raises(KeyboardInterrupt):
+        run_vcf(changed, on_shard=stop_after(1))
+    os.utime(reference, ns=(1, 1))
+    with pytest.raises(ConfigError) as caught:
+        run_vcf(changed)
+    assert caught.value.code == "resume-conflict"
+
+
+def test_two_runs_do_not_share_an_output(world, tmp_path, small_shards):
+    output = tmp_path / "scores.parquet"
+
+    def second(outcome):
+        with pytest.raises(ResourceError) as caught:
+            run_vcf(a_run(world, output))
+        assert caught.value.code == "output-busy"
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_vcf(a_run(world, output), on_shard=second)
+
+
+@pytest.mark.parametrize("name", ["run[1]", "a*b", "[x]"])
+@pytest.mark.parametrize("ending", ["parquet", "tsv"])
+def test_names_that_look_like_patterns(world, tmp_path, name, ending):
+    (tmp_path / name).mkdir()
+    output = tmp_path / name / f"{name}.{ending}"
+    summary = run_vcf(a_run(world, output))
+    lines = (
+        pl.read_parquet(output, glob=False) if ending == "parquet" else output.read_text().splitlines()[1:]
+    )
+    assert len(lines) == sum(summary.counts.values()) > 60
+
+
+def test_two_outputs_of_one_stem_have_two_receipts(world, tmp_path):
+    run_vcf(a_run(world, tmp_path / "d.parquet"))
+    run_vcf(a_run(world, tmp_path / "d.tsv"))
+    assert {p.name for p in tmp_path.iterdir()} == {
+        *("d.parquet", "d.parquet.receipt.json", "d.tsv", "d.tsv.receipt.json")
+    }
+
+
+def test_a_full_disk_is_a_clean_error(world, tmp_path):
+    # A limit on the size of files stands in for a full disk: the system refuses the write.
+    code = (
+        "import resource, signal, sys\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))\n"
+        "from genolewm_core.umbrella import main\nmain()"
+    )
+    command = [sys.executable, "-c", code, "score", "--vcf", world.vcf, "--reference", world.reference]
+    command += ["--model", world.model, "--output", tmp_path / "s.parquet", "--no-progress"]
+    answer = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)
+    assert answer.returncode == 4, answer.stderr
+    assert "[output-unwritable]" in answer.stderr
+    assert not (tmp_path / "s.parquet").exists()
+
+
+def test_a_worker_that_dies_is_named(world, tmp_path, small_shards):
+    output = tmp_path / "s.parquet"
+
+    def kill_workers(outcome):
+        for child in multiprocessing.active_children():
+            child.kill()
+
+    with pytest.raises(ResourceError) as caught:
+        run_vcf(a_run(world, output, jobs=2), on_shard=kill_workers)
+    assert caught.value.code == "worker-ended"
+    assert run_vcf(a_run(world, output, jobs=2)).resumed_shards > 0
+
+
+def test_an_unsorted_vcf_does_not_gather_in_one_shard(monkeypatch):
+    monkeypatch.setattr(scoring, "MAX_SHARD_ROWS", 10)
+    falling = rows_at(*(("1", 100_000 - i, 100_000 - i - 1) for i in range(95)))
+    assert [len(shard.rows) for shard in shards_of(falling, Geometry())] == [40, 40, 15]
+
+
+def test_edits_without_the_asked_score_are_skipped(world, tmp_path):
+    contract = ModelDirectory.open(world.model).manifest.contract
+    run = replace(a_run(world, tmp_path / "s.parquet"), options=options_of(contract, heads=("marginal_llr",)))
+    run_vcf(run)
+    table = pl.read_parquet(run.output)
+    indels = table.filter(pl.col("edit_class").is_in(["indel_in_phase", "indel_out_of_phase"]))
+    assert set(indels.select("status", "reason").rows()) == {("skipped", "score_undefined")}
+    same = table.filter(pl.col("source_pos") == 100).row(0, named=True)
+    assert (same["marginal_llr"], same["delta_ll"], same["head"]) == (0.0, None, None)
 
 
 def test_an_existing_output_is_not_touched(world, tmp_path):
@@ -166,8 +316,10 @@ def test_outputs_that_cannot_be(world, tmp_path, name, error, code):
 
 def test_another_assembly_stops_the_run(world, tmp_path):
     def moved_line(line):
+        if line.startswith("#"):
+            return line
         chrom, pos, *rest = line.split("\t")
-        return line if line.startswith("#") else "\t".join([chrom, str(int(pos) + 7), *rest])
+        return "\t".join([chrom, str(int(pos) + 7), *rest])
 
     shift = "".join(map(moved_line, world.vcf.read_text().splitlines(keepends=True)))
     moved = tmp_path / "moved.vcf"
@@ -178,8 +330,6 @@ def test_another_assembly_stops_the_run(world, tmp_path):
 
 
 def test_a_changed_weight_is_refused(world, tmp_path):
-    import shutil
-
     copy = tmp_path / "model"
     shutil.copytree(world.model, copy)
     raw = bytearray((copy / "model.safetensors").read_bytes())

@@ -57,6 +57,7 @@ CODES: dict[str, str] = {
     "artifact-path": "A model file named by the manifest lies outside the model directory or is a link.",
     "model-missing": "No model was named, and the embedded one is not installed.",
     "network-blocked": "Code tried to open a network socket while the guard was on.",
+    "output-busy": "Another run is writing this output.",
     "output-exists": "The output file exists already.",
     "output-format": "The output file's ending names no format that can be written.",
     "output-unwritable": "The output could not be written: full disk, missing folder or no permission.",
@@ -67,7 +68,9 @@ CODES: dict[str, str] = {
     "training-data-missing": "Training data is missing or too small.",
     "training-diverged": "Training stopped because its loss was not a finite number.",
     "variant-syntax": "A variant given on the command line is not chrom:pos:ref:alt.",
+    "rows-lost": "The published table does not hold every row that was scored.",
     "vcf-unreadable": "The VCF could not be opened or read: not a VCF, truncated or damaged.",
+    "worker-ended": "A worker process ended before its work was done.",
     "window-mismatch": "A window's bases differ from an edit's reference bases.",
 }
 """Every code, with the one sentence that explains it. A code, once released, keeps its meaning."""

@@ -53,10 +53,11 @@ def main() -> None:
         click.echo(f"geno-lewm: {error}", err=True)
         sys.exit(error.exit_code)
     except click.ClickException as error:
+        # Click's own exit code is 2, which here says that the user's data is at fault.
         error.show()
-        sys.exit(error.exit_code)
+        sys.exit(ExitCode.CONFIG)
     except (KeyboardInterrupt, click.Abort):
-        click.echo("geno-lewm: interrupted; run the same command again to go on", err=True)
+        click.echo("geno-lewm: interrupted", err=True)
         sys.exit(ExitCode.INTERRUPT)
     except Exception as error:
         click.echo(_sanitised(error), err=True)

@@ -8,30 +8,38 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from genolewm_core.errors import ConfigError, ExitCode
+from genolewm_core.errors import ConfigError, ExitCode, ResourceError
 
 if TYPE_CHECKING:
+    from genolewm_core.scoring.passes import PassOptions
     from genolewm_runtime.run import RunSummary, VcfRun
 
 __all__ = ["demo", "score"]
 
 _PATH = click.Path(path_type=Path)
+_HEADS = "marginal_llr,delta_ll,displacement"
 
 _model = click.option(
     "--model", type=_PATH, help="Model directory. Default: the embedded demonstration model, if installed."
 )
 _backend = click.option(
     "--backend",
-    type=click.Choice(["auto", "onnx", "torch"]),
+    metavar="NAME",
     default="auto",
     show_default=True,
-    help="Compute library.",
+    help="Compute library: auto, onnx, torch, or another that is installed.",
 )
 _jobs = click.option(
-    "--jobs", type=int, default=1, show_default=True, help="Processes; each holds the model once."
+    "--jobs", type=int, help="Processes to score a file with; each holds the model once. Default: 1."
 )
-_no_progress = click.option("--no-progress", is_flag=True, help="No progress bar.")
-_fresh = click.option("--fresh", is_flag=True, help="Drop an unfinished run and replace an existing output.")
+_no_progress = click.option(
+    "--no-progress", is_flag=True, help="No progress bar. A single variant never has one."
+)
+_fresh = click.option(
+    "--fresh",
+    is_flag=True,
+    help="Replace an existing output, and drop an unfinished run with other inputs or options.",
+)
 _allow_unenforced = click.option(
     "--allow-unenforced-guard",
     is_flag=True,
@@ -50,18 +58,21 @@ _allow_unenforced = click.option(
 @_backend
 @click.option(
     "--heads",
-    default="marginal_llr,delta_ll,displacement",
+    default=_HEADS,
     show_default=True,
     help="Scores to compute, separated by commas. indel_displacement adds the displacement of insertions and "
     "deletions that re-cut the six-mers, and nearly doubles the time.",
 )
-@click.option("--both-strands", is_flag=True, help="Average over both strands; doubles the time.")
+@click.option(
+    "--both-strands/--one-strand",
+    default=None,
+    help="Average over both strands, which doubles the time, or read one. Default: the model's.",
+)
 @click.option(
     "--phases",
-    type=click.Choice(["1", "2", "3", "6"]),
-    default="1",
-    show_default=True,
-    help="Average over so many six-mer phases; multiplies the time.",
+    type=int,
+    metavar="1|2|3|6",
+    help="Average over so many six-mer phases; multiplies the time. Default: the model's.",
 )
 @_jobs
 @click.option("--json", "as_json", is_flag=True, help="With --variant: print JSON.")
@@ -90,7 +101,9 @@ def score(allow_unenforced_guard: bool, **options: Any) -> int:
 @_jobs
 @_no_progress
 @_allow_unenforced
-def demo(output: Path, backend: str, jobs: int, no_progress: bool, allow_unenforced_guard: bool) -> int:
+def demo(
+    output: Path, backend: str, jobs: int | None, no_progress: bool, allow_unenforced_guard: bool
+) -> int:
     """Score a million bases of a real, public genome (NA12878, chr21) on the embedded model.
 
     Writes scores.parquet and its receipt, replacing those of an earlier demo.
@@ -100,17 +113,18 @@ def demo(output: Path, backend: str, jobs: int, no_progress: bool, allow_unenfor
     from genolewm_runtime.models import demo_directory, embedded_model
     from genolewm_runtime.run import VcfRun
 
-    output.mkdir(parents=True, exist_ok=True)
     slice_ = demo_directory()
     model = embedded_model()
+    options = _pass_options(model)
+    _make_folder(output)
     run = VcfRun(
         vcf=slice_ / "NA12878.vcf.gz",
         reference=slice_ / "reference.fa.gz",
         output=output / "scores.parquet",
         model=model,
-        options=_pass_options(model, "marginal_llr,delta_ll,displacement", False, 1),
+        options=options,
         backend=backend,
-        jobs=jobs,
+        jobs=_number_of(jobs),
         fresh=True,
     )
     summary = _run(run, show_progress=not no_progress)
@@ -134,6 +148,10 @@ def _check_choice(options: dict[str, Any]) -> None:
         wrong = "--output with --vcf"
     elif one and options["output"]:
         wrong = "no --output with --variant: the result is printed"
+    elif one and options["jobs"] is not None:
+        wrong = "no --jobs with --variant: one variant is scored in one process"
+    elif one and options["fresh"]:
+        wrong = "no --fresh with --variant: nothing is written"
     elif not one and options["as_json"]:
         wrong = "--json only with --variant"
     if wrong:
@@ -149,9 +167,9 @@ def _score_file(options: dict[str, Any]) -> int:
         reference=options["reference"],
         output=options["output"],
         model=model,
-        options=_pass_options(model, options["heads"], options["both_strands"], int(options["phases"])),
+        options=_pass_options(model, options["heads"], options["both_strands"], options["phases"]),
         backend=options["backend"],
-        jobs=options["jobs"],
+        jobs=_number_of(options["jobs"]),
         fresh=options["fresh"],
     )
     summary = _run(run, show_progress=not options["no_progress"])
@@ -170,7 +188,7 @@ def _score_one(options: dict[str, Any]) -> int:
         model,
         backend=options["backend"],
         reference=options["reference"],
-        options=_pass_options(model, options["heads"], options["both_strands"], int(options["phases"])),
+        options=_pass_options(model, options["heads"], options["both_strands"], options["phases"]),
     )
     show_banner()
     show_model_notice(runtime.model)
@@ -190,8 +208,12 @@ def _run(run: VcfRun, *, show_progress: bool) -> RunSummary:
     show_banner()
     show_model_notice(ModelDirectory.open(run.model))
     started = time.monotonic()
-    with progress(show_progress) as display:
-        summary = run_vcf(run, on_survey=display.on_survey, on_shard=display.on_shard)
+    try:
+        with progress(show_progress) as display:
+            summary = run_vcf(run, on_survey=display.on_survey, on_shard=display.on_shard)
+    except KeyboardInterrupt:
+        click.echo("What was finished is kept: run the same command again to go on from there.", err=True)
+        raise
     show_summary(summary, time.monotonic() - started)
     return summary
 
@@ -202,7 +224,26 @@ def _model_directory(given: Path | None) -> Path:
     return embedded_model() if given is None else given
 
 
-def _pass_options(model: Path, heads: str, both_strands: bool, phases: int) -> Any:
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ResourceError(
+            "output-unwritable",
+            "The output's folder cannot be made.",
+            where=str(folder),
+            found=error.strerror or type(error).__name__,
+            next_step="choose another --output",
+        ) from error
+
+
+def _number_of(jobs: int | None) -> int:
+    return 1 if jobs is None else jobs
+
+
+def _pass_options(
+    model: Path, heads: str = _HEADS, both_strands: bool | None = None, phases: int | None = None
+) -> PassOptions:
     from genolewm_core.artifacts.manifest import ModelDirectory
     from genolewm_runtime.runtime import options_of
 

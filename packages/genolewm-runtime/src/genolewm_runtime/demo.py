@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import polars as pl
-from rich.console import Console
 from rich.table import Table
+
+from genolewm_runtime.display import console
 
 __all__ = ["show_top"]
 
@@ -19,7 +20,8 @@ def show_top(scores: Path) -> None:
     Substitutions only: scores of different edit classes are never compared raw.
     """
     top = (
-        pl.scan_parquet(scores)
+        # Not a pattern: a folder may be called "run[1]".
+        pl.scan_parquet(scores, glob=False)
         .filter((pl.col("status") == "scored") & (pl.col("edit_class") == "substitution"))
         .sort("displacement", descending=True)
         .head(_N_ROWS)
@@ -36,4 +38,4 @@ def show_top(scores: Path) -> None:
                 for name in ("marginal_llr", "delta_ll", "displacement")
             ),
         )
-    Console().print(table)
+    console().print(table)

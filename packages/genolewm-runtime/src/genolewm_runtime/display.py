@@ -35,6 +35,7 @@ __all__ = [
     "BANNER",
     "RunProgress",
     "as_json",
+    "console",
     "progress",
     "show_banner",
     "show_model_notice",
@@ -47,6 +48,11 @@ BANNER = (
     "If a variant concerns you, talk to a genetic counselor."
 )
 """RFC-0010 section 3.6, word for word."""
+
+
+def console(*, stderr: bool = False) -> Console:
+    """A terminal that prints text as it is: names and paths may hold what rich takes for markup or emoji."""
+    return Console(stderr=stderr, markup=False, emoji=False, highlight=False)
 
 
 def show_banner() -> None:
@@ -117,7 +123,7 @@ def progress(enabled: bool) -> Iterator[RunProgress]:
         _Rate(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True)) as bar:
+    with Progress(*columns, console=console(stderr=True)) as bar:
         yield _Bar(bar)
 
 
@@ -129,14 +135,12 @@ def show_summary(summary: RunSummary, seconds: float) -> None:
     table.add_column("rows", justify="right")
     for (status, reason), n in sorted(summary.counts.items(), key=lambda item: (item[0][0], -item[1])):
         table.add_row(status, reason or "", f"{n:,}")
-    console = Console(stderr=True)
-    console.print(table)
+    terminal = console(stderr=True)
+    terminal.print(table)
     resumed = f", {summary.resumed_shards} shards from an earlier run" if summary.resumed_shards else ""
-    console.print(
-        f"{summary.rows('scored'):,} scored in {seconds:.1f} s on {summary.backend}{resumed}", highlight=False
-    )
-    console.print(f"scores:  {summary.output}", highlight=False, soft_wrap=True)
-    console.print(f"receipt: {summary.receipt}", highlight=False, soft_wrap=True)
+    terminal.print(f"{summary.rows('scored'):,} scored in {seconds:.1f} s on {summary.backend}{resumed}")
+    terminal.print(f"scores:  {summary.output}", soft_wrap=True)
+    terminal.print(f"receipt: {summary.receipt}", soft_wrap=True)
 
 
 def as_json(row: ScoredRow, manifest: Manifest) -> str:
@@ -167,4 +171,4 @@ def show_score(row: ScoredRow, model_name: str) -> None:
         for name, value in row.values.items():
             marker = "  (default score)" if name == row.head else ""
             table.add_row(name, "not defined" if value is None else f"{value:.4f}{marker}")
-    Console().print(table)
+    console().print(table)

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from genolewm_core.artifacts.atomic import write_atomic
+from genolewm_core.artifacts.atomic import publishing
 
 __all__ = ["Receipt", "receipt_path", "write_receipt"]
 
@@ -23,7 +23,9 @@ class Receipt:
     """Field by field: docs/formats/receipt.md.
 
     Attributes:
-        guard: what enforced the closed network: "seccomp", or "python-only" where the user allowed it.
+        guard: what enforced the closed network while every shard was scored; the weakest, if a resumed run
+            had another: "seccomp", "python-only" where the user allowed it, "none" in a library call that
+            left the network to its caller.
         model_id: SHA-256 of the manifest's canonical JSON.
         options: everything that changes a score.
         rows: status -> number of rows; with the reasons, every row is accounted for.
@@ -46,14 +48,21 @@ class Receipt:
 
 
 def receipt_path(output: Path) -> Path:
-    """Where the receipt of an output lies: `scores.parquet` has `scores.receipt.json`."""
-    return output.with_suffix(".receipt.json")
+    """Where the receipt of an output lies: `scores.parquet` has `scores.parquet.receipt.json`."""
+    return output.with_name(f"{output.name}.receipt.json")
 
 
-def write_receipt(output: Path, receipt: Receipt) -> Path:
-    """Write the receipt beside the output, stamped with the time in UTC; returns its path."""
+def write_receipt(output: Path, receipt: Receipt, staging: Path) -> Path:
+    """Write the receipt beside the output, stamped with the time in UTC; returns its path.
+
+    Args:
+        output: what the receipt is about.
+        receipt: what it says.
+        staging: folder for the temporary file.
+    """
     path = receipt_path(output)
     stamp = datetime.now(UTC).replace(microsecond=0).isoformat()
     text = json.dumps({**asdict(receipt), "timestamp": stamp}, indent=2, sort_keys=True)
-    write_atomic(path, (text + "\n").encode())
+    with publishing(path, staging) as temporary:
+        temporary.write_text(text + "\n")
     return path

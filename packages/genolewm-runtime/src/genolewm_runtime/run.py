@@ -1,8 +1,8 @@
 """One run over a VCF: survey, shards in a hidden folder beside the output, publish, receipt.
 
-The folder `.NAME.parts` holds finished shards and the run's fingerprint. A run that was cut off goes on
-from there when the same command is given again; a folder with another fingerprint is reported, not touched.
-Results go to the output's folder and nowhere else.
+The folder `.NAME.parts` holds the run's fingerprint, its finished shards and what is being written. A run
+that was cut off at any moment goes on from there when the same command is given again. A folder with another
+fingerprint is reported, not touched. Results go to the output's folder and nowhere else.
 """
 
 from __future__ import annotations
@@ -10,26 +10,30 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from genolewm_core.artifacts.atomic import publishing, write_atomic
 from genolewm_core.artifacts.manifest import ModelDirectory, canonical_json
 from genolewm_core.errors import ConfigError, InputError, ResourceError
 from genolewm_core.genome.reference import Reference
 from genolewm_core.genome.survey import Survey, survey
 from genolewm_core.genome.vcf import read_rows
+from genolewm_core.scoring.backend import Backend, resolve_backend
 from genolewm_core.scoring.passes import PassOptions
 from genolewm_runtime import __version__, guard
-from genolewm_runtime.receipt import Receipt, write_receipt
+from genolewm_runtime.parts import Parts
+from genolewm_runtime.receipt import Receipt, receipt_path, write_receipt
 from genolewm_runtime.scoring import Shard, shards_of
-from genolewm_runtime.shards import ScorerSpec, ShardOutcome, ShardScorer, score_shards
-from genolewm_runtime.writers import read_shard_outcome, writer_for
+from genolewm_runtime.shards import ScorerSpec, ShardOutcome, score_shards
+from genolewm_runtime.writers import write_table, writer_for
 
 __all__ = ["RunSummary", "VcfRun", "run_vcf"]
+
+_GUARD_LEVELS = ("none", "python-only", "seccomp")  # weakest first
+_COMPUTING = ("genolewm-core", "genolewm-runtime", "genolewm-encoder", "numpy", "onnxruntime", "torch")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +42,7 @@ class VcfRun:
 
     Attributes:
         jobs: processes, each with its own copy of the model.
-        fresh: drop an unfinished run and replace an existing output.
+        fresh: replace an existing output, and drop an unfinished run with other inputs or options.
     """
 
     vcf: Path
@@ -78,6 +82,7 @@ def run_vcf(
     *,
     on_survey: Callable[[Survey], None] = lambda _: None,
     on_shard: Callable[[ShardOutcome], None] = lambda _: None,
+    loaded: Backend | None = None,
 ) -> RunSummary:
     """Score a VCF.
 
@@ -85,13 +90,15 @@ def run_vcf(
         run: what to do.
         on_survey: called once the VCF was read through and found to fit the reference.
         on_shard: called for every finished shard, for a progress display.
+        loaded: the model of `run.model` on `run.backend`, where the caller holds it; used when `jobs` is 1.
 
     Raises:
         InputError, ConfigError, ResourceError, ProvenanceError, DeploymentError: see `errors.CODES`.
     """
-    write = writer_for(run.output)
-    _check_output(run)
+    writer_for(run.output)
+    _check(run)
     model = ModelDirectory.open(run.model)
+    backend = resolve_backend(run.backend)
     reference = Reference(run.reference)
     found = survey(run.vcf, reference)
     on_survey(found)
@@ -99,60 +106,63 @@ def run_vcf(
     spec = ScorerSpec(
         model=run.model,
         reference=run.reference,
-        backend=run.backend,
+        backend=backend,
         options=run.options,
         threads=None if run.jobs == 1 else max(1, (os.cpu_count() or 1) // run.jobs),
-        enforced_by=None if status is None else status.enforced_by,
+        guard_level="none" if status is None else status.enforced_by,
     )
-    scorer = ShardScorer(spec)
-    parts = run.output.with_name(f".{run.output.name}.parts")
-    fingerprint = _fingerprint(run, model, reference, scorer.backend.name)
-    resumed = _open_parts(parts, fingerprint, fresh=run.fresh)
+    fingerprint = _fingerprint(run, model, reference, backend)
     counts: Counter[tuple[str, str | None]] = Counter()
-    n_tok = 0
+    levels: set[str] = {spec.guard_level}
+    n_tok = resumed = 0
     paths: list[Path] = []
-
-    def unfinished() -> Iterator[tuple[Shard, Path]]:
-        for shard in shards_of(read_rows(run.vcf, reference), run.options.geometry):
-            path = parts / f"{shard.index:06d}.parquet"
-            paths.append(path)
-            if path.name in resumed:
-                account(ShardOutcome.from_json(shard.index, read_shard_outcome(path)))
-            else:
-                yield shard, path
 
     def account(outcome: ShardOutcome) -> None:
         nonlocal n_tok
         counts.update(outcome.counts)
+        levels.add(outcome.guard)
         n_tok += outcome.n_tok
         on_shard(outcome)
 
-    for outcome in score_shards(spec, scorer, unfinished(), run.jobs):
-        account(outcome)
-    receipt = Receipt(
-        guard="none" if status is None else status.enforced_by,
-        model_name=model.manifest.name,
-        model_id=model.manifest.model_id,
-        weights_sha256=model.manifest.weights.sha256,
-        backend=scorer.backend.name,
-        runtime_version=__version__,
-        options=asdict(run.options),
-        rows=_totals(counts, 0),
-        reasons=_totals(counts, 1),
-        n_tok=n_tok,
-        demonstration=model.manifest.demonstration,
-    )
-    metadata = {
-        "genolewm": json.dumps({"schema": "1.0.0", "model_id": receipt.model_id, "fingerprint": fingerprint})
-    }
-    with publishing(run.output) as temporary:
-        write(paths, temporary, metadata)
-    receipt_file = write_receipt(run.output, receipt)
-    shutil.rmtree(parts)
-    return RunSummary(run.output, receipt_file, scorer.backend.name, dict(counts), n_tok, len(resumed))
+    with Parts.take(run.output, fingerprint, fresh=run.fresh) as parts:
+
+        def unfinished() -> Iterator[tuple[Shard, Path]]:
+            nonlocal resumed
+            for shard in shards_of(read_rows(run.vcf, reference), run.options.geometry):
+                path = parts.shard(shard.index)
+                paths.append(path)
+                outcome = parts.finished(shard.index)
+                if outcome is None:
+                    yield shard, path
+                else:
+                    resumed += 1
+                    account(outcome)
+
+        for outcome in score_shards(spec, unfinished(), run.jobs, loaded):
+            account(outcome)
+        receipt = Receipt(
+            guard=min(levels, key=_GUARD_LEVELS.index),
+            model_name=model.manifest.name,
+            model_id=model.manifest.model_id,
+            weights_sha256=model.manifest.weights.sha256,
+            backend=backend,
+            runtime_version=__version__,
+            options=asdict(run.options),
+            rows=_totals(counts, 0),
+            reasons=_totals(counts, 1),
+            n_tok=n_tok,
+            demonstration=model.manifest.demonstration,
+        )
+        about = {"schema": "1.0.0", "model_id": receipt.model_id, "fingerprint": fingerprint}
+        # An old receipt never lies beside a new output: it goes first, and a kill in between is resumed.
+        receipt_path(run.output).unlink(missing_ok=True)
+        write_table(paths, run.output, parts.folder, {"genolewm": json.dumps(about)}, counts.total())
+        receipt_file = write_receipt(run.output, receipt, parts.folder)
+        parts.remove()
+    return RunSummary(run.output, receipt_file, backend, dict(counts), n_tok, resumed)
 
 
-def _check_output(run: VcfRun) -> None:
+def _check(run: VcfRun) -> None:
     folder = run.output.parent
     if not folder.is_dir() or not os.access(folder, os.W_OK):
         raise ResourceError(
@@ -160,13 +170,6 @@ def _check_output(run: VcfRun) -> None:
             "The output's folder does not exist or cannot be written to.",
             where=str(folder),
             next_step="create the folder, or choose another --output",
-        )
-    if run.output.exists() and not run.fresh:
-        raise ConfigError(
-            "output-exists",
-            "The output exists already; it was not touched.",
-            where=str(run.output),
-            next_step="choose another --output, or give --fresh to replace it",
         )
     if run.jobs < 1:
         raise ConfigError(
@@ -179,7 +182,11 @@ def _check_output(run: VcfRun) -> None:
 
 
 def _fingerprint(run: VcfRun, model: ModelDirectory, reference: Reference, backend: str) -> str:
-    """Digest of everything that decides the output's bytes; stays in the user's own folder."""
+    """Digest of everything that decides the output's bytes; stays in the user's own folder.
+
+    A reference is known by its contigs, size and time of change: hashing three gigabytes on every run would
+    cost more than it tells.
+    """
     try:
         with run.vcf.open("rb") as file:
             vcf_sha256 = hashlib.file_digest(file, "sha256").hexdigest()
@@ -187,43 +194,23 @@ def _fingerprint(run: VcfRun, model: ModelDirectory, reference: Reference, backe
         raise InputError(
             "vcf-unreadable", "The VCF cannot be read.", where=str(run.vcf), found=error.strerror
         ) from error
+    about = run.reference.stat()
     parts = {
         "vcf_sha256": vcf_sha256,
-        "reference": [run.reference.stat().st_size, sorted(reference.contigs.items())],
+        "reference": [about.st_size, about.st_mtime_ns, sorted(reference.contigs.items())],
         "model_id": model.manifest.model_id,
         "backend": backend,
         "options": asdict(run.options),
-        "runtime_version": __version__,
+        "versions": {name: _version(name) for name in _COMPUTING},
     }
     return hashlib.sha256(canonical_json(parts)).hexdigest()
 
 
-def _open_parts(parts: Path, fingerprint: str, *, fresh: bool) -> frozenset[str]:
-    """Create or take up the folder of shards; returns the names of finished ones."""
-    plan = parts / "run.json"
-    if fresh and parts.exists():
-        shutil.rmtree(parts)
-    if parts.exists():
-        try:
-            found = json.loads(plan.read_text())["fingerprint"]
-        except (OSError, ValueError, KeyError, TypeError):
-            found = None
-        if found != fingerprint:
-            raise ConfigError(
-                "resume-conflict",
-                "An unfinished run with other inputs, options or versions is in the way.",
-                where=str(parts),
-                next_step="finish it with its own command, or give --fresh to drop it",
-            )
-        return frozenset(path.name for path in parts.glob("[0-9]*.parquet"))
+def _version(distribution: str) -> str | None:
     try:
-        parts.mkdir()
-    except OSError as error:
-        raise ResourceError(
-            "output-unwritable", "The folder for partial results cannot be made.", where=str(parts)
-        ) from error
-    write_atomic(plan, canonical_json({"fingerprint": fingerprint}))
-    return frozenset()
+        return version(distribution)
+    except PackageNotFoundError:
+        return None
 
 
 def _totals(counts: Counter[tuple[str, str | None]], part: int) -> dict[str, int]:

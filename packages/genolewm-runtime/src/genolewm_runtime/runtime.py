@@ -32,10 +32,16 @@ def options_of(
     both_strands: bool | None = None,
     phases: int | None = None,
 ) -> PassOptions:
-    """Pass options that keep a model's contract; strands and phases are the contract's unless given."""
+    """Pass options that keep a model's contract; strands and phases are the contract's unless given.
+
+    A head named twice counts once.
+
+    Raises:
+        ConfigError: `config-invalid`, when a head or a number of phases is not offered.
+    """
     return PassOptions(
         geometry=Geometry(contract.window_bp, contract.cell_bp),
-        heads=tuple(heads),
+        heads=tuple(dict.fromkeys(heads)),
         radius_tok=contract.radius_tok,
         ll_tok=contract.ll_tok,
         both_strands=contract.strands == "+-" if both_strands is None else both_strands,
@@ -48,7 +54,7 @@ class GenoLeWMRuntime:
 
     Args:
         model_dir: folder with manifest.json.
-        backend: "auto", "onnx" or "torch".
+        backend: "auto", "onnx", "torch" or the name of another installed backend.
         reference: indexed FASTA, a path or an open one; needed to score.
         options: what to compute; the model's contract by default.
         closed: install the network guard, which closes the network for this process for good. The command
@@ -61,10 +67,10 @@ class GenoLeWMRuntime:
 
     def __init__(
         self,
-        model_dir: Path,
+        model_dir: str | Path,
         *,
         backend: str = "auto",
-        reference: Path | Reference | None = None,
+        reference: str | Path | Reference | None = None,
         options: PassOptions | None = None,
         closed: bool = True,
     ) -> None:
@@ -73,7 +79,7 @@ class GenoLeWMRuntime:
         model = ModelDirectory.open(Path(model_dir))
         self._model = model
         self._backend = load_backend(backend, model)
-        self._reference = Reference(reference) if isinstance(reference, Path) else reference
+        self._reference = Reference(reference) if isinstance(reference, str | Path) else reference
         self._options = options or options_of(model.manifest.contract)
 
     @property
@@ -102,7 +108,7 @@ class GenoLeWMRuntime:
         return scored[0]
 
     def score_vcf(
-        self, vcf_path: Path, output_path: Path, *, jobs: int = 1, fresh: bool = False
+        self, vcf_path: str | Path, output_path: str | Path, *, jobs: int = 1, fresh: bool = False
     ) -> RunSummary:
         """Score every row of a VCF into a Parquet or TSV file; see `genolewm_runtime.run.run_vcf`."""
         return run_vcf(
@@ -115,7 +121,8 @@ class GenoLeWMRuntime:
                 backend=self._backend.name,
                 jobs=jobs,
                 fresh=fresh,
-            )
+            ),
+            loaded=self._backend,
         )
 
     def encode_window(self, window: str, edit_locus: int | None = None) -> npt.NDArray[np.float32]:

@@ -57,8 +57,9 @@ def shards_of(rows: Iterable[Row], geometry: Geometry) -> Iterator[Shard]:
     """Cut a stream of rows into shards, only where no cell is shared by what lies on both sides.
 
     A record's locus is never left of its position, so the cut before a record is clean when every earlier
-    locus lies in an earlier cell. An unsorted VCF can still bring a cell back in a later shard; its trunk is
-    then run again and the scores agree to the bound between packings.
+    locus lies in an earlier cell. In an unsorted VCF a cell can come back in a later shard; its trunk is
+    then run again and the scores agree to the bound between packings. There a shard may also find no clean
+    cut, so at four times its size it is cut before the next record, and memory stays bounded.
     """
     held: list[Row] = []
     cells: set[tuple[str, int]] = set()
@@ -68,11 +69,8 @@ def shards_of(rows: Iterable[Row], geometry: Geometry) -> Iterator[Shard]:
     for row in rows:
         full = len(held) >= MAX_SHARD_ROWS or len(cells) >= MAX_SHARD_CELLS
         # Alleles of one record stay together: its position lies in the last cell or further left.
-        if (
-            full
-            and row.allele <= 1
-            and (row.contig != last_contig or geometry.cell(max(row.pos - 1, 0)) > last_cell)
-        ):
+        clean = row.contig != last_contig or geometry.cell(max(row.pos - 1, 0)) > last_cell
+        if row.allele <= 1 and ((full and clean) or len(held) >= 4 * MAX_SHARD_ROWS):
             yield Shard(index, held)
             held, index, last_cell = [], index + 1, -1
             cells = set()
@@ -109,7 +107,7 @@ def score_rows(
     cells: dict[tuple[str, int], dict[Replacement, list[int]]] = {}
     scored: list[ScoredRow] = []
     for i, row in enumerate(rows):
-        scored.append(_unscored(row, default_heads))
+        scored.append(_unscored(row, options.heads, default_heads))
         if row.status == "scorable" and row.contig is not None and row.replacement is not None:
             key = (row.contig, options.geometry.cell(row.replacement.start))
             cells.setdefault(key, {}).setdefault(row.replacement, []).append(i)
@@ -129,21 +127,22 @@ def score_rows(
                 if on
             )
             for i in places:
-                if result.told[k]:
-                    _give_scores(scored[i], values, flags, default_heads)
-                else:
+                if not result.told[k]:
                     scored[i].status, scored[i].reason = "skipped", "sixmer_unreadable"
+                elif all(value is None for value in values.values()):
+                    scored[i].status, scored[i].reason = "skipped", "score_undefined"
+                else:
+                    _give_scores(scored[i], values, flags, default_heads)
     return scored, n_tok
 
 
-def _unscored(row: Row, default_heads: Mapping[str, str]) -> ScoredRow:
-    nothing = ScoredRow(row, row.status, row.reason, (), dict.fromkeys(HEADS), None, None)
+def _unscored(row: Row, heads: Sequence[str], default_heads: Mapping[str, str]) -> ScoredRow:
+    outcome = ScoredRow(row, row.status, row.reason, (), dict.fromkeys(HEADS), None, None)
     if row.status == "identity":
         # REF and ALT are the same bases: no six-mer changes, so every difference is exactly 0.
-        nothing.status = "scored"
-        nothing.values = dict.fromkeys(HEADS, 0.0)
-        nothing.sigma_raw, nothing.head = 0.0, default_heads["substitution"]
-    return nothing
+        values = {name: 0.0 if name in heads else None for name in HEADS}
+        _give_scores(outcome, values, (), default_heads)
+    return outcome
 
 
 def _give_scores(

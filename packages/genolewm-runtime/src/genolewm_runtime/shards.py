@@ -8,14 +8,18 @@ their shards themselves, so no variant passes through a queue twice.
 from __future__ import annotations
 
 import json
+import os
+import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
 
 from genolewm_core.artifacts.manifest import ModelDirectory
+from genolewm_core.errors import GenoLeWMError, ResourceError
 from genolewm_core.genome.reference import Reference
 from genolewm_core.scoring.backend import Backend, load_backend
 from genolewm_core.scoring.passes import PassOptions
@@ -23,7 +27,7 @@ from genolewm_runtime import guard
 from genolewm_runtime.scoring import Shard, score_rows
 from genolewm_runtime.writers import write_shard
 
-__all__ = ["ScorerSpec", "ShardOutcome", "ShardScorer", "scorable_rows", "score_shards"]
+__all__ = ["ScorerSpec", "ShardOutcome", "ShardScorer", "score_shards"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +36,8 @@ class ScorerSpec:
 
     Attributes:
         threads: compute threads of one process; None lets the library choose.
-        enforced_by: the guard's level in the parent; a worker refuses to start with less.
+        guard_level: what closes the network in the parent: "seccomp", "python-only" or "none". A worker
+            installs the same and refuses to start with less.
     """
 
     model: Path
@@ -40,76 +45,97 @@ class ScorerSpec:
     backend: str
     options: PassOptions
     threads: int | None
-    enforced_by: str | None
+    guard_level: str
 
 
 @dataclass(frozen=True, slots=True)
 class ShardOutcome:
-    """What is known of a finished shard without reading it again.
+    """What is known of a finished shard without reading its rows again; kept in the shard's file.
 
     Attributes:
         counts: (status, reason) -> rows.
         scorable: rows that were sent to the model or were identities.
+        guard: what kept the network closed while it was scored.
     """
 
     index: int
     counts: dict[tuple[str, str | None], int]
     scorable: int
     n_tok: int
+    guard: str
 
     def to_json(self) -> str:
-        """Kept in the shard file, so that a resumed run need not read its rows."""
+        """Without the index, which the file's name says."""
         counts = [[status, reason, n] for (status, reason), n in sorted(self.counts.items(), key=str)]
-        return json.dumps({"counts": counts, "scorable": self.scorable, "n_tok": self.n_tok})
+        return json.dumps(
+            {"counts": counts, "scorable": self.scorable, "n_tok": self.n_tok, "guard": self.guard}
+        )
 
     @classmethod
     def from_json(cls, index: int, text: str) -> ShardOutcome:
         """Inverse of `to_json`."""
         raw = json.loads(text)
-        return cls(index, {(s, r): n for s, r, n in raw["counts"]}, raw["scorable"], raw["n_tok"])
+        counts = {(status, reason): n for status, reason, n in raw["counts"]}
+        return cls(index, counts, raw["scorable"], raw["n_tok"], raw["guard"])
 
 
 class ShardScorer:
     """Scores shards with one loaded model and one open reference."""
 
-    def __init__(self, spec: ScorerSpec) -> None:
+    def __init__(self, spec: ScorerSpec, loaded: Backend | None = None) -> None:
         model = ModelDirectory.open(spec.model)
+        self._spec = spec
         self._reference = Reference(spec.reference)
-        self._backend = load_backend(spec.backend, model, threads=spec.threads)
-        self._options = spec.options
+        self._backend = loaded or load_backend(spec.backend, model, threads=spec.threads)
         self._default_heads = model.manifest.default_heads
-
-    @property
-    def backend(self) -> Backend:
-        """The loaded model."""
-        return self._backend
 
     def score(self, shard: Shard, path: Path) -> ShardOutcome:
         """Score a shard and write it to `path`, atomically."""
         scored, n_tok = score_rows(
-            shard.rows, self._reference, self._backend, self._options, self._default_heads
+            shard.rows, self._reference, self._backend, self._spec.options, self._default_heads
         )
         counts = Counter((row.status, row.reason) for row in scored)
-        outcome = ShardOutcome(shard.index, dict(counts), scorable_rows(shard), n_tok)
+        scorable = sum(row.status in ("scorable", "identity") for row in shard.rows)
+        outcome = ShardOutcome(shard.index, dict(counts), scorable, n_tok, self._spec.guard_level)
         write_shard(path, scored, outcome.to_json())
         return outcome
 
 
 def score_shards(
-    spec: ScorerSpec, scorer: ShardScorer, shards: Iterable[tuple[Shard, Path]], jobs: int
+    spec: ScorerSpec, shards: Iterable[tuple[Shard, Path]], jobs: int, loaded: Backend | None = None
 ) -> Iterator[ShardOutcome]:
     """Score shards to their paths, in any order of completion.
 
     Args:
-        spec: what workers load.
-        scorer: used when `jobs` is 1.
+        spec: what a process loads.
         shards: read lazily; at most two per worker are held at a time.
-        jobs: processes.
+        jobs: processes; with 1 this process does the work.
+        loaded: a model that this process has loaded already.
+
+    Raises:
+        ResourceError: `worker-ended`.
     """
     if jobs == 1:
+        scorer = ShardScorer(spec, loaded)
         for shard, path in shards:
             yield scorer.score(shard, path)
         return
+    try:
+        yield from _score_in_pool(spec, shards, jobs)
+    except BrokenProcessPool as error:
+        raise ResourceError(
+            "worker-ended",
+            "A worker process ended before its work was done; finished shards are kept.",
+            where="--jobs",
+            expected=f"{jobs} processes that each hold the model",
+            found="fewer; the system may have run out of memory",
+            next_step="run the same command again with fewer --jobs",
+        ) from error
+
+
+def _score_in_pool(
+    spec: ScorerSpec, shards: Iterable[tuple[Shard, Path]], jobs: int
+) -> Iterator[ShardOutcome]:
     with ProcessPoolExecutor(
         jobs, mp_context=get_context("spawn"), initializer=_start_worker, initargs=(spec,)
     ) as pool:
@@ -128,22 +154,30 @@ def score_shards(
                 future.cancel()
 
 
-_worker: ShardScorer | None = None
+_worker: ShardScorer | GenoLeWMError | None = None
 
 
 def _start_worker(spec: ScorerSpec) -> None:
     global _worker
-    if spec.enforced_by is not None:
-        guard.install(allow_unenforced=spec.enforced_by == "python-only")
-    _worker = ShardScorer(spec)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    try:
+        if spec.guard_level != "none":
+            guard.install(allow_unenforced=spec.guard_level == "python-only")
+        _worker = ShardScorer(spec)
+    except GenoLeWMError as error:
+        # Raised by the first task: an error of an initializer reaches the parent without its type.
+        _worker = error
 
 
 def _score_in_worker(shard: Shard, path: Path) -> ShardOutcome:
-    if _worker is None:
-        raise RuntimeError("the worker was not started")
-    return _worker.score(shard, path)
+    if isinstance(_worker, ShardScorer):
+        return _worker.score(shard, path)
+    raise _worker or RuntimeError("the worker was not started")
 
 
-def scorable_rows(shard: Shard) -> int:
-    """Rows of a shard that go to the model, or would if they changed anything; the unit of progress."""
-    return sum(row.status in ("scorable", "identity") for row in shard.rows)
+def _end_with_parent() -> None:
+    # A killed parent cannot stop its workers, and they would write into the folder of a later run.
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)

@@ -5,17 +5,21 @@ The columns are described in docs/formats/scores.md.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import errno
+import os
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import polars as pl
 
 from genolewm_core.artifacts.atomic import publishing
-from genolewm_core.errors import ConfigError
+from genolewm_core.errors import ConfigError, InternalError
 from genolewm_core.scoring.heads import HEADS
 from genolewm_runtime.scoring import ScoredRow
 
-__all__ = ["SCHEMA", "WRITERS", "read_shard_outcome", "table_of", "write_shard", "writer_for"]
+__all__ = ["SCHEMA", "read_shard_outcome", "table_of", "write_shard", "write_table", "writer_for"]
 
 SCHEMA: dict[str, type[pl.DataType]] = {
     "row": pl.Int64,
@@ -72,54 +76,102 @@ def table_of(rows: Sequence[ScoredRow]) -> pl.DataFrame:
 
 def write_shard(path: Path, rows: Sequence[ScoredRow], outcome: str) -> None:
     """Write a shard atomically, with a summary of it in the file's metadata."""
-    with publishing(path) as temporary:
+    with publishing(path) as temporary, _as_os_error():
         table_of(rows).write_parquet(temporary, compression="zstd", metadata={_OUTCOME_KEY: outcome})
 
 
-def read_shard_outcome(path: Path) -> str:
-    """The summary that `write_shard` put into a shard's metadata."""
-    return pl.read_parquet_metadata(path)[_OUTCOME_KEY]
+def read_shard_outcome(path: Path) -> str | None:
+    """The summary that `write_shard` put into a shard's metadata; None when the file is damaged."""
+    try:
+        return pl.read_parquet_metadata(path).get(_OUTCOME_KEY)
+    except (pl.exceptions.PolarsError, OSError):
+        return None
 
 
-def _write_parquet(shards: Sequence[Path], target: Path, metadata: dict[str, str]) -> None:
-    # Streaming keeps memory flat; a fixed row group size keeps the bytes the same on every run.
-    pl.scan_parquet(list(shards), schema=SCHEMA).sink_parquet(
+def _write_parquet(shards: Sequence[Path], target: Path, metadata: dict[str, str]) -> int:
+    # Streaming keeps memory flat; a fixed row group size keeps the bytes the same on every run. A folder's
+    # name may hold characters that would otherwise be expanded.
+    pl.scan_parquet(list(shards), schema=SCHEMA, glob=False).sink_parquet(
         target,
         compression="zstd",
         row_group_size=_ROW_GROUP_ROWS,
         maintain_order=True,
         metadata=metadata,
     )
+    return int(pl.scan_parquet(target, glob=False).select(pl.len()).collect().item())
 
 
-def _write_tsv(shards: Sequence[Path], target: Path, metadata: dict[str, str]) -> None:
+def _write_tsv(shards: Sequence[Path], target: Path, metadata: dict[str, str]) -> int:
     del metadata  # TSV has no place for it that every reader would skip; the receipt holds it
+    rows = 0
     with target.open("wb") as file:
         file.write(("\t".join(SCHEMA) + "\n").encode())
         for shard in shards:
-            pl.read_parquet(shard).write_csv(file, separator="\t", include_header=False)
+            table = pl.read_parquet(shard, glob=False)
+            table.write_csv(file, separator="\t", include_header=False)
+            rows += len(table)
+    return rows
 
 
-WRITERS: dict[str, Callable[[Sequence[Path], Path, dict[str, str]], None]] = {
-    ".parquet": _write_parquet,
-    ".tsv": _write_tsv,
-}
-"""File ending -> function(shards in order, path to write, metadata)."""
+Writer = Callable[[Sequence[Path], Path, dict[str, str]], int]
+
+_WRITERS: dict[str, Writer] = {".parquet": _write_parquet, ".tsv": _write_tsv}
 
 
-def writer_for(output: Path) -> Callable[[Sequence[Path], Path, dict[str, str]], None]:
+def write_table(
+    shards: Sequence[Path], target: Path, staging: Path, metadata: dict[str, str], n_rows: int
+) -> None:
+    """Publish finished shards, in order, as one table in the format of the target's name.
+
+    Args:
+        shards: files of `write_shard`.
+        target: the output.
+        staging: folder for the temporary file.
+        metadata: goes into formats that have a place for it.
+        n_rows: rows that the table must hold.
+
+    Raises:
+        ConfigError: `output-format`.
+        ResourceError: `output-unwritable`.
+        InternalError: `rows-lost`.
+    """
+    write = writer_for(target)
+    with publishing(target, staging) as temporary, _as_os_error():
+        found = write(shards, temporary, metadata)
+        if found != n_rows:
+            raise InternalError(
+                "rows-lost",
+                "The table would not hold every row; nothing was published.",
+                where=str(target),
+                expected=f"{n_rows} rows",
+                found=f"{found} rows",
+            )
+
+
+@contextmanager
+def _as_os_error() -> Iterator[None]:
+    """polars reports a full disk as an error of its own; give it the name the system gave it."""
+    try:
+        yield
+    except pl.exceptions.PolarsError as error:
+        number = re.search(r"os error (\d+)", str(error))
+        code = int(number.group(1)) if number else errno.EIO
+        raise OSError(code, os.strerror(code)) from None
+
+
+def writer_for(output: Path) -> Writer:
     """The writer of an output's format, by its ending.
 
     Raises:
         ConfigError: `output-format`.
     """
     try:
-        return WRITERS[output.suffix.lower()]
+        return _WRITERS[output.suffix.lower()]
     except KeyError:
         raise ConfigError(
             "output-format",
             "The output's format cannot be told from its name.",
             where="--output",
-            expected=" or ".join(f"a name ending in {ending}" for ending in WRITERS),
+            expected=" or ".join(f"a name ending in {ending}" for ending in _WRITERS),
             found=f"a name ending in {output.suffix!r}" if output.suffix else "a name without an ending",
         ) from None

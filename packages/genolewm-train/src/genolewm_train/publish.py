@@ -72,6 +72,7 @@ def save_weights(model: Any, path: Path) -> None:
         if name != "lm_head.weight"
     }
     save_file(tensors, path, metadata={"format": "pt"})
+    path.chmod(0o644)  # safetensors makes files that only their owner may read
 
 
 def _architecture(network: Network) -> Architecture:

@@ -17,13 +17,18 @@ __all__ = ["publishing", "write_atomic"]
 
 
 @contextmanager
-def publishing(target: Path) -> Iterator[Path]:
+def publishing(target: Path, staging: Path | None = None) -> Iterator[Path]:
     """Give a temporary path to write to; on success it becomes `target`, on any failure it is removed.
+
+    Args:
+        target: the final name.
+        staging: folder on the same file system for the temporary file, for callers that clean it up after a
+            kill; the target's own folder when None.
 
     Raises:
         ResourceError: `output-unwritable`.
     """
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    temporary = (staging or target.parent) / f".{target.name}.{os.getpid()}.tmp"
     try:
         yield temporary
         _flush(temporary)

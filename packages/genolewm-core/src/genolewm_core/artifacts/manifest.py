@@ -2,6 +2,9 @@
 
 Every file is hashed from the open file descriptor before a byte of it is interpreted, so what is parsed is
 what was hashed. Names must be plain file names inside the directory; links are refused.
+
+A manifest is data of others: its classes check their own fields, so that no value reaches the arithmetic
+that it could break, and what this version does not compute is refused rather than computed otherwise.
 """
 
 from __future__ import annotations
@@ -9,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import reprlib
 import stat
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
@@ -37,6 +41,29 @@ __all__ = [
 MANIFEST_NAME = "manifest.json"
 SCHEMA_VERSION = "1.0.0"
 
+# Scores that are defined for every edit of a class. `scoring.heads` has the names, and stands above this
+# module; a released manifest's names are fixed all the same.
+_HEADS_OF_CLASS = {
+    "substitution": ("marginal_llr", "delta_ll", "displacement"),
+    "indel_in_phase": ("delta_ll", "displacement"),
+    "indel_out_of_phase": ("delta_ll", "displacement"),
+}
+_CENTRE_RULE = "first token at which the edited sequence differs"
+_SIXMER_BP = 6
+# `<dna>`, `</dna>`, `<oov>` and the six-mers; below that the output layer has no row for some of them.
+_LEAST_VOCAB_ROWS = 3 + 4**_SIXMER_BP
+# Names of all tensors are listed before a file is opened, so their number must have an end.
+_MOST_LAYERS = 1_000
+
+_TYPES: dict[object, tuple[type, ...]] = {
+    "bool": (bool,),
+    "int": (int,),
+    "float": (float, int),
+    "str": (str,),
+    "Mapping[str, str]": (dict,),
+    "Mapping[str, Any]": (dict,),
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Architecture:
@@ -58,20 +85,35 @@ class Architecture:
     vocab_rows: int = 4_107
     tied: bool = True
 
+    def __post_init__(self) -> None:
+        _check_types(self)
+        _check(
+            self,
+            n_layers=1 <= self.n_layers <= _MOST_LAYERS,
+            d_model=self.d_model >= 1,
+            n_heads=self.n_heads >= 1,
+            n_kv_heads=self.n_kv_heads >= 1 and self.n_heads % self.n_kv_heads == 0,
+            head_dim=self.head_dim >= 2 and self.head_dim % 2 == 0,
+            d_ffn=self.d_ffn >= 1,
+            rms_norm_eps=0 < self.rms_norm_eps < 1,
+            rope_theta=1 <= self.rope_theta <= 1e12,
+            vocab_rows=self.vocab_rows >= _LEAST_VOCAB_ROWS,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Contract:
     """Everything about a state and a score that a reader must agree on, as observed when it was measured.
 
     Attributes:
-        window_bp, cell_bp: geometry of the trunk, in bases.
+        window_bp, cell_bp: geometry of the trunk, in bases: 6,144, 12,288 or 24,576, and a multiple of 12.
         state_layer: number of layers after which the state is read.
         pool_type: "span_mean": the mean over the tokens from the first changed one.
         radius_tok: reference tokens in the span besides the first.
-        ll_tok: tokens over which likelihoods are summed.
+        ll_tok: reference tokens over which likelihoods are summed.
         strands: "+" or "+-" (mean of both).
         phases: number of six-mer phases averaged over: 1, 2, 3 or 6.
-        dtype: of the weights and the computation.
+        dtype: of the computation; weights may be stored in bf16.
         centre_rule: what the span is counted from.
     """
 
@@ -84,7 +126,25 @@ class Contract:
     strands: str = "+"
     phases: int = 1
     dtype: str = "fp32"
-    centre_rule: str = "first token at which the edited sequence differs"
+    centre_rule: str = _CENTRE_RULE
+
+    def __post_init__(self) -> None:
+        _check_types(self)
+        window_tok = self.window_bp // _SIXMER_BP
+        _check(
+            self,
+            window_bp=self.window_bp in (6_144, 12_288, 24_576),
+            # Twelve: cells and the context beside them then start at whole six-mers on both strands.
+            cell_bp=0 < self.cell_bp <= self.window_bp and self.cell_bp % 12 == 0,
+            state_layer=self.state_layer >= 1,
+            pool_type=self.pool_type == "span_mean",
+            radius_tok=0 <= self.radius_tok < window_tok,
+            ll_tok=1 <= self.ll_tok <= window_tok,
+            strands=self.strands in ("+", "+-"),
+            phases=self.phases in (1, 2, 3, 6),
+            dtype=self.dtype == "fp32",
+            centre_rule=self.centre_rule == _CENTRE_RULE,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +154,15 @@ class FileDigest:
     name: str
     sha256: str
     n_bytes: int
+
+    def __post_init__(self) -> None:
+        _check_types(self)
+        _check(
+            self,
+            name=self.name != "",
+            sha256=len(self.sha256) == 64 and not self.sha256.strip("0123456789abcdef"),
+            n_bytes=self.n_bytes >= 0,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +184,24 @@ class Manifest:
     demonstration: bool
     training: Mapping[str, Any]
     schema_version: str = SCHEMA_VERSION
+
+    def __post_init__(self) -> None:
+        _check_types(self)
+        heads = self.default_heads
+        _check(
+            self,
+            name=self.name != "",
+            version=self.version != "",
+            default_heads=heads.keys() == _HEADS_OF_CLASS.keys()
+            and all(heads[edit_class] in names for edit_class, names in _HEADS_OF_CLASS.items()),
+            schema_version=self.schema_version == SCHEMA_VERSION,
+        )
+        if self.contract.state_layer > self.architecture.n_layers:
+            raise ValueError(
+                f"state_layer {self.contract.state_layer} of a model of {self.architecture.n_layers} layers"
+            )
+        # Also refuses what has no canonical JSON, such as a measured number that is not finite.
+        canonical_json(asdict(self))
 
     @property
     def model_id(self) -> str:
@@ -149,7 +236,7 @@ class ModelDirectory:
                 where=str(source),
                 next_step="give --model the folder that holds manifest.json",
             ) from error
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise _bad_manifest(source, "readable JSON", type(error).__name__) from error
         return cls(path, _parse_manifest(raw, source))
 
@@ -170,16 +257,16 @@ def read_verified(directory: Path, expected: FileDigest) -> bytes:
         ProvenanceError: `artifact-digest`, `artifact-path`.
     """
     path = directory / expected.name
-    if Path(expected.name).name != expected.name or expected.name in ("", ".", ".."):
+    if Path(expected.name).name != expected.name or expected.name in ("", ".", "..") or "\0" in expected.name:
         raise ProvenanceError(
             "artifact-path",
             "The manifest names a file outside its own directory.",
             where=MANIFEST_NAME,
             expected="a plain file name",
-            found=expected.name,
+            found=reprlib.repr(expected.name),
         )
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        file = open(path, "rb", opener=_open_plain)  # noqa: SIM115
     except OSError as error:
         raise ProvenanceError(
             "artifact-path",
@@ -189,21 +276,16 @@ def read_verified(directory: Path, expected: FileDigest) -> bytes:
             found=error.strerror or type(error).__name__,
             next_step="get the model again from where it was published",
         ) from error
-    with os.fdopen(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+    with file:
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode):
             raise ProvenanceError("artifact-path", "A model file is not a regular file.", where=str(path))
-        data = file.read(expected.n_bytes + 1)
+        if status.st_size != expected.n_bytes:
+            raise _other_file(path, f"{expected.n_bytes} bytes", f"{status.st_size} bytes")
+        data = file.read(expected.n_bytes)
     found = hashlib.sha256(data).hexdigest()
-    if len(data) != expected.n_bytes or found != expected.sha256:
-        size = "more bytes" if len(data) > expected.n_bytes else f"{len(data)} bytes"
-        raise ProvenanceError(
-            "artifact-digest",
-            "A model file is not the one that the manifest promises.",
-            where=str(path),
-            expected=f"sha256 {expected.sha256}, {expected.n_bytes} bytes",
-            found=f"sha256 {found}, {size}",
-            next_step="get the model again from where it was published",
-        )
+    if found != expected.sha256:
+        raise _other_file(path, f"sha256 {expected.sha256}", f"sha256 {found}")
     return data
 
 
@@ -231,7 +313,9 @@ def _parse_manifest(raw: object, source: Path) -> Manifest:
         raise _bad_manifest(source, "a JSON object", type(raw).__name__)
     version = raw.get("schema_version")
     if version != SCHEMA_VERSION:
-        raise _bad_manifest(source, f"schema_version {SCHEMA_VERSION}", f"schema_version {version}")
+        raise _bad_manifest(
+            source, f"schema_version {SCHEMA_VERSION!r}", f"schema_version {reprlib.repr(version)}"
+        )
     try:
         return Manifest(
             **{
@@ -241,16 +325,51 @@ def _parse_manifest(raw: object, source: Path) -> Manifest:
                 "weights": FileDigest(**_exact_keys(FileDigest, raw["weights"])),
             }
         )
-    except (KeyError, TypeError) as error:
-        raise _bad_manifest(source, "every field of schema 1.0.0 and no other", str(error)) from error
+    except (ValueError, RecursionError) as error:
+        expected = f"every field of schema {SCHEMA_VERSION} and no other, with values that it allows"
+        raise _bad_manifest(source, expected, str(error)) from error
 
 
 def _exact_keys(kind: type, raw: Any) -> dict[str, Any]:
     known = {field.name for field in fields(kind)}
     if not isinstance(raw, dict) or set(raw) != known:
         odd = sorted(set(raw) ^ known) if isinstance(raw, dict) else raw
-        raise KeyError(f"{kind.__name__}: {odd}")
+        raise ValueError(f"{kind.__name__}: missing or unknown {reprlib.repr(odd)}")
     return dict(raw)
+
+
+def _check_types(record: Architecture | Contract | FileDigest | Manifest) -> None:
+    """Refuse a value of another type than its field's; `True` is no int. Types of JSON only."""
+    for field in fields(record):
+        value = getattr(record, field.name)
+        if field.type in _TYPES and type(value) not in _TYPES[field.type]:
+            raise ValueError(
+                f"{type(record).__name__}.{field.name}: {reprlib.repr(value)} is no {field.type}"
+            )
+
+
+def _check(record: Architecture | Contract | FileDigest | Manifest, **allowed: bool) -> None:
+    """Refuse the first field whose value is not allowed."""
+    for name, holds in allowed.items():
+        if not holds:
+            value = reprlib.repr(getattr(record, name))
+            raise ValueError(f"{type(record).__name__}.{name}: {value} is not allowed")
+
+
+def _open_plain(path: str, flags: int) -> int:
+    # O_NONBLOCK: opening a pipe must not wait for its other end.
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
+
+
+def _other_file(path: Path, expected: str, found: str) -> ProvenanceError:
+    return ProvenanceError(
+        "artifact-digest",
+        "A model file is not the one that the manifest promises.",
+        where=str(path),
+        expected=expected,
+        found=found,
+        next_step="get the model again from where it was published",
+    )
 
 
 def _bad_manifest(source: Path, expected: str, found: str) -> ProvenanceError:

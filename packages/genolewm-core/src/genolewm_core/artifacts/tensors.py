@@ -2,12 +2,13 @@
 
 A safetensors file is eight bytes of header length, a JSON header, then the tensors. It holds no code. bf16
 becomes fp32 by a 16-bit shift, which numpy can do although it has no bf16. The header is checked as a
-hostile file's would be: sizes, bounds, overlaps and gaps.
+hostile file's would be: types, sizes, bounds, overlaps and gaps.
 """
 
 from __future__ import annotations
 
 import json
+import reprlib
 from math import prod
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from genolewm_core.errors import ProvenanceError
 __all__ = ["parse_safetensors"]
 
 _MAX_HEADER_BYTES = 100_000_000
+_MAX_AXES = 8
 _ITEM_BYTES = {"BF16": 2, "F16": 2, "F32": 4}
 
 
@@ -42,7 +44,7 @@ def parse_safetensors(data: memoryview, path: Path) -> dict[str, npt.NDArray[np.
         raise _invalid(path, "a header inside the file", f"a header of {header_bytes} bytes")
     try:
         header = json.loads(bytes(data[8 : 8 + header_bytes]))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise _invalid(path, "a JSON header", "other bytes") from error
     if not isinstance(header, dict):
         raise _invalid(path, "a JSON object as header", type(header).__name__)
@@ -54,16 +56,15 @@ def parse_safetensors(data: memoryview, path: Path) -> dict[str, npt.NDArray[np.
         try:
             dtype, shape = entry["dtype"], tuple(entry["shape"])
             begin, end = entry["data_offsets"]
-            if not all(isinstance(n, int) and n >= 0 for n in (*shape, begin, end)):
-                raise ValueError("negative or fractional sizes")
+            # An axis of length 0 is refused too: no weight has one, and beside it others could have any length.
+            if not all(type(n) is int and n >= 0 for n in (*shape, begin, end)) or 0 in shape:
+                raise ValueError("sizes that are no sizes")
         except (KeyError, TypeError, ValueError) as error:
-            raise _invalid(
-                path, "dtype, shape and data_offsets of every tensor", f"tensor {name!r}"
-            ) from error
-        if dtype not in _ITEM_BYTES:
-            raise _invalid(path, "BF16, F16 or F32", f"{dtype} in tensor {name!r}")
-        if end > len(payload) or end - begin != prod(shape) * _ITEM_BYTES[dtype]:
-            raise _invalid(path, "offsets that fit the shape and the file", f"tensor {name!r}")
+            raise _invalid(path, "dtype, shape and data_offsets of every tensor", _tensor(name)) from error
+        if not isinstance(dtype, str) or dtype not in _ITEM_BYTES:
+            raise _invalid(path, "BF16, F16 or F32", f"{reprlib.repr(dtype)} in {_tensor(name)}")
+        if len(shape) > _MAX_AXES or end > len(payload) or end - begin != prod(shape) * _ITEM_BYTES[dtype]:
+            raise _invalid(path, "offsets that fit the shape and the file", _tensor(name))
         spans.append((begin, end))
         tensors[name] = _to_float32(payload[begin:end], dtype).reshape(shape)
     spans.sort()
@@ -83,6 +84,10 @@ def _to_float32(raw: memoryview, dtype: str) -> npt.NDArray[np.float32]:
     if dtype == "F16":
         return np.frombuffer(raw, dtype="<f2").astype(np.float32)
     return (np.frombuffer(raw, dtype="<u2").astype(np.uint32) << np.uint32(16)).view(np.float32)
+
+
+def _tensor(name: str) -> str:
+    return f"tensor {reprlib.repr(name)}"
 
 
 def _invalid(path: Path, expected: str, found: str) -> ProvenanceError:

@@ -21,7 +21,17 @@ from genolewm_core.errors import DeploymentError
 if TYPE_CHECKING:
     from genolewm_core.artifacts.manifest import ModelDirectory
 
-__all__ = ["Backend", "BackendFactory", "Pack", "Prefix", "Rows", "Trunk", "backend_names", "load_backend"]
+__all__ = [
+    "Backend",
+    "BackendFactory",
+    "Pack",
+    "Prefix",
+    "Rows",
+    "Trunk",
+    "backend_names",
+    "load_backend",
+    "resolve_backend",
+]
 
 AUTO_ORDER = ("onnx", "torch")
 
@@ -145,25 +155,17 @@ def backend_names() -> list[str]:
     return [name for name in AUTO_ORDER if name in names] + sorted(names - set(AUTO_ORDER))
 
 
-def load_backend(name: str, model: ModelDirectory, *, threads: int | None = None) -> Backend:
-    """Load a backend by name, or the first installed one for "auto".
+def resolve_backend(name: str) -> str:
+    """The installed backend that a name means; "auto" is the first.
 
     Raises:
         DeploymentError: `backend-missing`.
     """
     names = backend_names()
-    wanted = names[0] if name == "auto" and names else name
-    for entry in entry_points(group="genolewm.backends"):
-        if entry.name == wanted:
-            try:
-                factory: BackendFactory = entry.load()
-            except ModuleNotFoundError as error:
-                raise DeploymentError(
-                    "backend-missing",
-                    f"The backend {wanted!r} needs the package {error.name!r}, which is not installed.",
-                    next_step=f"pip install 'genolewm-runtime[{wanted}]'",
-                ) from error
-            return factory(model, threads=threads)
+    if name == "auto" and names:
+        return names[0]
+    if name in names:
+        return name
     raise DeploymentError(
         "backend-missing",
         f"The backend {name!r} is not installed.",
@@ -171,3 +173,22 @@ def load_backend(name: str, model: ModelDirectory, *, threads: int | None = None
         found=name,
         next_step=f"pip install 'genolewm-runtime[{name}]', or choose another with --backend",
     )
+
+
+def load_backend(name: str, model: ModelDirectory, *, threads: int | None = None) -> Backend:
+    """Load a backend by name, or the first installed one for "auto".
+
+    Raises:
+        DeploymentError: `backend-missing`.
+    """
+    wanted = resolve_backend(name)
+    (entry,) = entry_points(group="genolewm.backends", name=wanted)
+    try:
+        factory: BackendFactory = entry.load()
+    except ModuleNotFoundError as error:
+        raise DeploymentError(
+            "backend-missing",
+            f"The backend {wanted!r} needs the package {error.name!r}, which is not installed.",
+            next_step=f"pip install 'genolewm-runtime[{wanted}]'",
+        ) from error
+    return factory(model, threads=threads)

@@ -93,7 +93,7 @@ class PassPlan:
         window: the stretch that the trunk starts at.
         codes: int32, six-mer codes of the window's tokens, at least as far as any score reads; −1 for `<oov>`.
         branches: one per replacement, in their order; None where the six-mer of the locus holds an N or
-            lies beyond the last whole six-mer, so that the edit cannot be told in this phase.
+            lies outside the window's whole six-mers, so that the edit cannot be told in this phase.
         matched: (−net) mod 6 -> trunk shifted right by that many bases, whose tokens hold the same bases as
             the tokens to the right of such an edit. States only.
         pack_first: first token of every branch inside its pack, per pack.
@@ -122,8 +122,8 @@ def plan_pass(
     Args:
         view: contig and strand.
         window: where the trunk may run; `window.start` fixes the phase.
-        replacements: oriented and right-shifted along `view`'s strand, sorted, none twice. Each `start`
-            is a locus inside the window.
+        replacements: oriented and right-shifted along `view`'s strand, sorted, none twice. A `start` outside
+            the window, as in leading N, gets no branch.
         spans: what the scores read.
 
     Returns:
@@ -133,7 +133,8 @@ def plan_pass(
     reach = max(spans.state_tok, spans.ll_tok, 1)
     text_end = max((r.end for r in replacements), default=window.start) + K * (reach + 2)
     text_end += max((max(0, -r.net) for r in replacements), default=0)
-    text = view.fetch(window.start, min(view.length, text_end))
+    # A locus in leading N lies left of the window, which starts behind them.
+    text = view.fetch(window.start, max(window.start, min(view.length, text_end)))
     codes = sixmer_codes(text[: K * min(n_whole, len(text) // K)])
     drafts = [_draft(text, codes, n_whole, window, r, spans) for r in replacements]
     trunk_tok = max((d.last_tok for d in drafts if d is not None), default=0)

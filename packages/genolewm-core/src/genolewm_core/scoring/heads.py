@@ -7,7 +7,7 @@ docs/scores.md. Everything is computed in double precision from the backend's si
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -45,7 +45,7 @@ def score_pass(
     plan: PassPlan,
     spans: Spans,
     trunk: Rows,
-    packs: Sequence[Rows],
+    packs: Iterable[Rows],
     matched: Mapping[int, Rows],
 ) -> dict[str, Float64]:
     """Scores of every edit of a pass.
@@ -54,7 +54,8 @@ def score_pass(
         plan: what was run.
         spans: the spans that the plan was made with.
         trunk: rows of `plan.trunk`.
-        packs: rows of `plan.packs`.
+        packs: rows of `plan.packs`, in order. Each is dropped before the next but one is taken, so an iterator
+            that runs the packs as it goes never holds a whole cell's rows.
         matched: rows of `plan.matched`, by the same keys.
 
     Returns:
@@ -62,15 +63,20 @@ def score_pass(
         edit cannot be told in this phase.
     """
     scores = {name: np.full(len(plan.branches), np.nan) for name in HEADS}
+    members: list[list[tuple[int, Branch]]] = [[] for _ in plan.packs]
     for i, branch in enumerate(plan.branches):
         if branch is None:
             continue
         if spans.marginal:
             scores["marginal_llr"][i] = _marginal_llr(plan, branch, trunk)
-        if spans.ll_tok:
-            scores["delta_ll"][i] = _delta_ll(plan, branch, trunk, packs[branch.pack])
-        if spans.state_tok:
-            scores["displacement"][i] = _displacement_of(plan, branch, trunk, packs[branch.pack], matched)
+        if plan.packs:
+            members[branch.pack].append((i, branch))
+    for held, pack in zip(members, packs, strict=True):
+        for i, branch in held:
+            if spans.ll_tok:
+                scores["delta_ll"][i] = _delta_ll(plan, branch, trunk, pack)
+            if spans.state_tok:
+                scores["displacement"][i] = _displacement_of(plan, branch, trunk, pack, matched)
     return scores
 
 

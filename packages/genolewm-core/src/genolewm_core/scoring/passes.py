@@ -137,9 +137,8 @@ def run_pass(backend: Backend, plan: PassPlan, spans: Spans) -> dict[str, Float6
     if all(branch is None for branch in plan.branches):
         nothing = Rows(np.zeros((0, backend.d_state), np.float32), np.zeros((0, 4096), np.float32))
         return score_pass(plan, spans, nothing, [], {})
-    prefix = backend.open(plan.trunk)
-    packs = [backend.extend(prefix, pack) for pack in plan.packs]
-    trunk = prefix.rows
-    del prefix  # frees the keys and values before the next trunk needs room
+    # Before the trunk, so that only one trunk's keys and values are held at a time.
     matched = {shift: backend.open(t).rows for shift, t in plan.matched.items()}
-    return score_pass(plan, spans, trunk, packs, matched)
+    prefix = backend.open(plan.trunk)
+    packs = (backend.extend(prefix, pack) for pack in plan.packs)
+    return score_pass(plan, spans, prefix.rows, packs, matched)

@@ -1,0 +1,104 @@
+import sys
+
+import pytest
+
+from genolewm_core.umbrella import main
+
+COMMANDS = '''
+import click
+from genolewm_core.errors import InputError, ProvenanceError
+
+
+@click.command()
+@click.option("--size", type=int, default=0)
+@click.option("--needed", required=True)
+def fine(size, needed):
+    """All is well."""
+    return size
+
+
+@click.command()
+@click.argument("how")
+def broken(how):
+    """Ends badly."""
+    raise {
+        "input": InputError("vcf-unreadable", "The file [/x] is odd.", where="record 7"),
+        "provenance": ProvenanceError("artifact-digest", "Not the promised bytes."),
+        "click": click.ClickException("no such thing"),
+        "interrupt": KeyboardInterrupt(),
+        "unexpected": ValueError("chr7:117559590:ATCT:A"),
+    }[how]
+'''
+
+ENTRY_POINTS = """\
+[genolewm.commands]
+fine = umbrella_probe:fine
+broken = umbrella_probe:broken
+"""
+
+
+@pytest.fixture
+def geno_lewm(tmp_path, monkeypatch, capsys):
+    """The command with two more commands, installed as a distribution installs them."""
+    (tmp_path / "umbrella_probe.py").write_text(COMMANDS)
+    about = tmp_path / "umbrella_probe-1.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: umbrella-probe\nVersion: 1\n")
+    (about / "entry_points.txt").write_text(ENTRY_POINTS)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "umbrella_probe", raising=False)
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["geno-lewm", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        written = capsys.readouterr()
+        return int(ended.value.code), written.out, written.err
+
+    yield run
+    sys.modules.pop("umbrella_probe", None)
+
+
+def test_help_lists_what_is_installed(geno_lewm):
+    code, out, _ = geno_lewm("--help")
+    assert code == 0
+    assert "All is well." in out
+    assert "Ends badly." in out
+
+
+def test_a_command_is_loaded_when_it_is_called(geno_lewm):
+    assert geno_lewm("--version")[0] == 0
+    assert "umbrella_probe" not in sys.modules
+    assert geno_lewm("fine", "--needed", "x") == (0, "", "")
+    assert "umbrella_probe" in sys.modules
+
+
+@pytest.mark.parametrize(
+    ("arguments", "exit_code", "told"),
+    [
+        (["fine", "--needed", "x", "--size", "2"], 2, []),
+        (["broken", "input"], 2, ["The file [/x] is odd. [vcf-unreadable]", "where: record 7"]),
+        (["broken", "provenance"], 8, ["[artifact-digest]"]),
+        (["broken", "click"], 3, ["no such thing"]),
+        (["broken", "interrupt"], 130, ["geno-lewm: interrupted\n"]),
+        # What is typed wrongly is a matter of options, never of the user's data.
+        (["fine", "--needed", "x", "--size", "big"], 3, ["--size", "big"]),
+        (["fine"], 3, ["--needed"]),
+        (["fine", "--need"], 3, ["--need"]),
+        (["fien"], 3, ["fien"]),
+    ],
+)
+def test_exit_codes(geno_lewm, arguments, exit_code, told):
+    code, out, err = geno_lewm(*arguments)
+    assert (code, out) == (exit_code, "")
+    for text in told:
+        assert text in err
+    assert "Traceback" not in err
+
+
+def test_an_unexpected_error_keeps_its_text_to_itself(geno_lewm):
+    code, out, err = geno_lewm("broken", "unexpected")
+    assert (code, out) == (9, "")
+    assert "ValueError" in err
+    assert "umbrella_probe.py" in err
+    assert "117559590" not in err
