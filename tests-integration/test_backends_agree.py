@@ -10,6 +10,7 @@ from genolewm_core.artifacts.architectures import ARCHITECTURES, graph_name
 from genolewm_core.artifacts.manifest import Contract, Manifest, ModelDirectory, digest_file, write_manifest
 from genolewm_core.scoring.backend import Pack, Trunk, load_backend
 from genolewm_core.testing.conformance import TEST_ARCHITECTURE, random_model
+from genolewm_core.testing.models import DEFAULT_HEADS
 from genolewm_encoder.llama import TorchBackend
 from genolewm_export.graph import graph_bytes, write_graph
 from genolewm_runtime.onnx_backend import OnnxBackend, shipped_graph
@@ -69,7 +70,7 @@ def test_model_directory_loads_on_both(tmp_path):
         architecture=MINI,
         contract=Contract(state_layer=5),
         weights=digest_file(weights),
-        default_heads={"substitution": "displacement"},
+        default_heads=DEFAULT_HEADS,
         demonstration=True,
         training={},
     )

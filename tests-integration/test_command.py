@@ -55,12 +55,12 @@ def vcf_of(path, records):
 
 @pytest.fixture(scope="module")
 def few(tmp_path_factory):
-    """Forty records of the demo's VCF."""
+    """Twelve records of the demo's VCF, in one cell."""
     target = tmp_path_factory.mktemp("few") / "few.vcf"
     with gzip.open(DEMO / "NA12878.vcf.gz", "rt") as source:
         lines = source.readlines()
     header = [line for line in lines if line.startswith("#")]
-    target.write_text("".join(header + lines[len(header) : len(header) + 40]))
+    target.write_text("".join(header + lines[len(header) : len(header) + 12]))
     return target
 
 
@@ -68,7 +68,7 @@ def few(tmp_path_factory):
 def wide_model(tmp_path_factory):
     """A small random model whose contract reads both strands in three phases."""
     mini = ARCHITECTURES["mini"]
-    contract = Contract(window_bp=3_072, cell_bp=1_200, state_layer=mini.n_layers - 2, strands="+-", phases=3)
+    contract = Contract(window_bp=6_144, cell_bp=3_072, state_layer=mini.n_layers - 2, strands="+-", phases=3)
     return write_model(tmp_path_factory.mktemp("wide"), mini, random_model(mini, seed=1), contract).path
 
 
@@ -95,6 +95,9 @@ def test_help_imports_nothing_heavy():
     assert answer.returncode == 0, answer.stderr
 
 
+# A million bases take a minute or two on two cores, and several on a busy machine.
+@pytest.mark.slow
+@pytest.mark.timeout(1_200)
 def test_demo(tmp_path):
     answer = geno_lewm("demo", "--output", tmp_path / "demo", "--no-progress")
     assert answer.returncode == 0, answer.stderr
@@ -306,7 +309,13 @@ def test_no_socket_is_opened(few, tmp_path):
     answer = subprocess.run(command, capture_output=True, text=True, env=environment(), check=False)
     assert answer.returncode == 0, answer.stderr
     assert output.exists()
-    calls = [line for line in log.read_text().splitlines() if "(" in line and "socketpair(" not in line]
+    # A strace older than cachestat(2) takes that call on files, number 451, for one of any kind.
+    other = ("socketpair(", "syscall_0x1c3(")
+    calls = [
+        line
+        for line in log.read_text().splitlines()
+        if "(" in line and not any(name in line for name in other)
+    ]
     # The guard's own probes ask for sockets and are refused; nothing else asks.
     assert calls, "the trace saw nothing, so it proves nothing"
     assert all("= -1 EPERM" in line or "= -1 ENOSYS" in line or "= ?" in line for line in calls), calls

@@ -186,7 +186,7 @@ def test_other_than_a_json_object_is_refused(tmp_path, text):
     refusal(lambda: opened(tmp_path, text), "manifest-invalid")
 
 
-@pytest.mark.parametrize("depth", [200, 990, 20_000])
+@pytest.mark.parametrize("depth", [200, 2_000, 20_000])
 @pytest.mark.parametrize("path", ["training", "schema_version", "name", "architecture"])
 def test_deep_values_are_read_or_refused(model, path, depth):
     raw = changed(raw_of(model), path, "DEEP")

@@ -23,6 +23,7 @@ from genolewm_core.testing.numpy_backend import NumpyBackend
 
 GEOMETRY = Geometry(6_144, 1_200)
 RADIUS = 3
+LAST_TOK = 60
 
 
 class Text:
@@ -54,11 +55,17 @@ def options(geometry=GEOMETRY, **given_options):
 
 @functools.lru_cache(maxsize=16)
 def full_pass(backend, bases):
-    """States and log-probabilities of every row of a sequence; trailing partial six-mers are left out."""
+    """States and log-probabilities of a sequence's last rows; NaN in those before, which no test reads.
+
+    Trailing partial six-mers are left out.
+    """
     whole = bases[: K * (len(bases) // K)]
     ids = np.concatenate([[0], Vocabulary(0).encode(whole)]).astype(np.int32)
-    rows = np.arange(len(ids))
-    return backend.open(Trunk(ids, rows, rows, full_depth=True)).rows, sixmer_codes(whole)
+    rows = np.arange(max(0, len(ids) - LAST_TOK), len(ids))
+    read = backend.open(Trunk(ids, rows, rows, full_depth=True)).rows
+    before = ((rows[0], 0), (0, 0))
+    states, log_probs = (np.pad(x, before, constant_values=np.nan) for x in (read.states, read.log_probs))
+    return Rows(states, log_probs), sixmer_codes(whole)
 
 
 def two_passes(backend, bases, start, edit):

@@ -94,6 +94,8 @@ class OnnxBackend:
         for name, value in self._weights.items():
             options.add_initializer(name, value)
         options.add_session_config_entry("session.disable_prepacking", "0" if prepack else "1")
+        # Waiting threads that spin gain nothing here, and take the cores from whatever else the machine does.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.enable_mem_pattern = False  # a pattern is kept for every shape ever seen, and shapes vary
         if threads is not None:
             options.intra_op_num_threads = threads

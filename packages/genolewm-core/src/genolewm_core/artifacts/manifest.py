@@ -41,7 +41,7 @@ __all__ = [
 MANIFEST_NAME = "manifest.json"
 SCHEMA_VERSION = "1.0.0"
 
-# Scores that are defined for every edit of a class. `scoring.heads` has the names, and stands above this
+# Scores that edits of a class can have. `scoring.heads` has the names, and stands above this
 # module; a released manifest's names are fixed all the same.
 _HEADS_OF_CLASS = {
     "substitution": ("marginal_llr", "delta_ll", "displacement"),
