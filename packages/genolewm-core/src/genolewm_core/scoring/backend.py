@@ -171,7 +171,8 @@ def resolve_backend(name: str) -> str:
         f"The backend {name!r} is not installed.",
         expected=", ".join(names) or "at least one backend",
         found=name,
-        next_step=f"pip install 'genolewm-runtime[{name}]', or choose another with --backend",
+        next_step="choose an installed one, or install the package that brings this one: "
+        "genolewm-runtime for onnx, genolewm-encoder for torch",
     )
 
 
@@ -189,6 +190,6 @@ def load_backend(name: str, model: ModelDirectory, *, threads: int | None = None
         raise DeploymentError(
             "backend-missing",
             f"The backend {wanted!r} needs the package {error.name!r}, which is not installed.",
-            next_step=f"pip install 'genolewm-runtime[{wanted}]'",
+            next_step=f"install {error.name}, or choose another with --backend",
         ) from error
     return factory(model, threads=threads)
