@@ -1,5 +1,7 @@
 """Documentation that must stay true: tables generated from code, commands, counts."""
 
+import gzip
+import itertools
 import re
 import shlex
 import subprocess
@@ -74,12 +76,13 @@ def test_readme_commands_run(line, tmp_path):
     (tmp_path / "GRCh38.fa").symlink_to(demo / "reference.fa.gz")
     for index in ("fai", "gzi"):
         (tmp_path / f"GRCh38.fa.{index}").symlink_to(demo / f"reference.fa.gz.{index}")
-    (tmp_path / "my.vcf.gz").symlink_to(demo / "NA12878.vcf.gz")
+    with gzip.open(demo / "NA12878.vcf.gz", "rt") as source, gzip.open(tmp_path / "my.vcf.gz", "wt") as few:
+        few.writelines(itertools.islice(source, 90))
     arguments = shlex.split(line)[1:]
     answer = subprocess.run([COMMAND, *arguments], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert answer.returncode == 0, answer.stderr
     if "--output" in arguments:
-        assert len(pl.read_parquet(tmp_path / "scores.parquet")) > 1_500
+        assert set(pl.read_parquet(tmp_path / "scores.parquet")["status"]) == {"scored"}
 
 
 def test_links_of_the_readme_lead_somewhere():
