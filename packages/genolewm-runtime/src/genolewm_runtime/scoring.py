@@ -17,7 +17,7 @@ from genolewm_core.scoring.passes import PassOptions, score_cell
 
 __all__ = ["ScoredRow", "Shard", "score_rows", "shards_of"]
 
-MAX_SHARD_ROWS = 16_384
+MAX_SHARD_ROWS = 8_192
 MAX_SHARD_CELLS = 64
 """A shard is the unit of resuming: 64 cells are seconds of work on the embedded model, minutes on Carbon."""
 

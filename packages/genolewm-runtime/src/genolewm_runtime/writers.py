@@ -42,7 +42,7 @@ SCHEMA: dict[str, type[pl.DataType]] = {
     "head": pl.String,
 }
 
-_ROW_GROUP_ROWS = 65_536
+_ROW_GROUP_ROWS = 16_384
 _OUTCOME_KEY = "genolewm.shard"
 
 
