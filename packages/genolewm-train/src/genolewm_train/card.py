@@ -214,5 +214,7 @@ bytes read as a number, is a multiple of 5.
 geno-lewm train-mini --data DATA --output OUTPUT
 ```
 
-gives the same weights, byte for byte, on the same machine class with the same number of threads.
+is meant to give the same weights, byte for byte, on the same machine class with the same number of threads:
+every window is a function of the seed and the step, and the tests hold a resumed run to the bytes of an
+uninterrupted one.
 """
