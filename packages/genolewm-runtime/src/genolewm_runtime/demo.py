@@ -7,6 +7,7 @@ from pathlib import Path
 import polars as pl
 from rich.table import Table
 
+from genolewm_core.scoring.heads import HEADS
 from genolewm_runtime.display import console
 
 __all__ = ["show_top"]
@@ -28,14 +29,11 @@ def show_top(scores: Path) -> None:
         .collect()
     )
     table = Table(title=f"The {len(top)} substitutions that move the state most", title_justify="left")
-    for name in ("variant", "marginal_llr", "delta_ll", "displacement"):
+    for name in ("variant", *HEADS):
         table.add_column(name, justify="left" if name == "variant" else "right", no_wrap=True)
     for row in top.iter_rows(named=True):
         table.add_row(
             f"{row['chrom']}:{row['pos']} {row['ref']}>{row['alt']}",
-            *(
-                "" if row[name] is None else f"{row[name]:.4f}"
-                for name in ("marginal_llr", "delta_ll", "displacement")
-            ),
+            *("" if row[name] is None else f"{row[name]:.4f}" for name in HEADS),
         )
     console().print(table)

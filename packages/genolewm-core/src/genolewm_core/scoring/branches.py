@@ -257,7 +257,7 @@ def _one_pack(held: Sequence[Branch]) -> tuple[Pack, npt.NDArray[np.int64]]:
     log_probs = [f + np.arange(max(b.alt_ll_tok - 1, 0)) for f, b in zip(first, held, strict=True)]
     codes = np.concatenate([b.codes for b in held])
     pack = Pack(
-        token_ids=_ids(codes),
+        token_ids=_VOCABULARY.ids_of(codes),
         positions=(prefix + within).astype(np.int32),
         branch=index.astype(np.int32),
         prefix_tok=prefix.astype(np.int32),
@@ -324,9 +324,5 @@ def _union(parts: Sequence[npt.NDArray[np.int64]]) -> npt.NDArray[np.int64]:
     return np.unique(np.concatenate(parts)).astype(np.int64)
 
 
-def _ids(codes: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
-    return np.where(codes < 0, _VOCABULARY.oov, codes + _VOCABULARY.sixmer_start).astype(np.int32)
-
-
 def _trunk_ids(codes: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
-    return np.concatenate([[_VOCABULARY.dna], _ids(codes)]).astype(np.int32)
+    return np.concatenate([[_VOCABULARY.dna], _VOCABULARY.ids_of(codes)]).astype(np.int32)

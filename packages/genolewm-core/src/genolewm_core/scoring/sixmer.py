@@ -75,7 +75,10 @@ class Vocabulary:
         Raises:
             ValueError: the length is not a multiple of 6.
         """
-        codes = sixmer_codes(sequence)
+        return self.ids_of(sixmer_codes(sequence))
+
+    def ids_of(self, codes: npt.NDArray[np.integer]) -> npt.NDArray[np.int32]:
+        """Token ids of six-mer codes; −1 is `<oov>`. Same shape."""
         return np.where(codes < 0, self.oov, codes + self.sixmer_start).astype(np.int32)
 
     def decode(self, ids: npt.NDArray[np.integer]) -> str:
