@@ -9,12 +9,22 @@ import numpy as np
 import pysam
 import pytest
 
+from genolewm_core.artifacts.manifest import Architecture
 from genolewm_core.scoring.sixmer import base_digits
-from genolewm_train.recipe import Network, Recipe, Stage
+from genolewm_train.recipe import Recipe, Stage
 from genolewm_train.training_sequence import Piece, Source, TrainingSequence
 
 TINY = Recipe(
-    network=Network(hidden_size=32, n_layers=2, n_heads=2, n_kv_heads=1, head_dim=16, ffn_size=48),
+    network=Architecture(
+        n_layers=2,
+        d_model=32,
+        n_heads=2,
+        n_kv_heads=1,
+        head_dim=16,
+        d_ffn=48,
+        rms_norm_eps=1e-6,
+        rope_theta=1e4,
+    ),
     stages=(Stage(0.5, 3, 2, 24), Stage(0.5, 1, 1, 60)),
     n_steps=6,
     taken=1.0,

@@ -6,13 +6,13 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from genolewm_core.artifacts.manifest import ModelDirectory
+from genolewm_core.artifacts.architectures import ARCHITECTURES
+from genolewm_core.artifacts.manifest import Architecture, ModelDirectory
 from genolewm_core.errors import ResourceError
 from genolewm_train.card import training_time
 from genolewm_train.commands import train_mini
 from genolewm_train.language_model import train
 from genolewm_train.publish import contract_of, publish
-from genolewm_train.recipe import Network
 from genolewm_train.training_sequence import read_training_sequence
 
 
@@ -24,7 +24,16 @@ def published(tiny_data, tmp_path_factory):
 
     recipe = replace(
         Recipe(),
-        network=Network(hidden_size=32, n_layers=2, n_heads=2, n_kv_heads=1, head_dim=16, ffn_size=48),
+        network=Architecture(
+            n_layers=2,
+            d_model=32,
+            n_heads=2,
+            n_kv_heads=1,
+            head_dim=16,
+            d_ffn=48,
+            rms_norm_eps=1e-6,
+            rope_theta=10_000.0,
+        ),
         stages=(Stage(1.0, 4, 2, 32),),
         n_steps=4,
         taken=1.0,
@@ -94,7 +103,7 @@ def test_time_is_that_of_computing():
 
 
 def test_contract_of_the_default_network():
-    contract = contract_of(Network())
+    contract = contract_of(ARCHITECTURES["mini"])
     assert (contract.state_layer, contract.window_bp, contract.cell_bp) == (4, 12_288, 6_144)
 
 

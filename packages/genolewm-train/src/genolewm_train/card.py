@@ -159,8 +159,8 @@ for that, and even then for research only, never for a clinical decision.
 ## What it is
 
 A causal language model of DNA of exactly Carbon's shape: stock Llama, {net.n_layers} layers, width
-{net.hidden_size}, {net.n_heads} heads of {net.head_dim} ({net.n_kv_heads} for keys and values), feed-forward
-{net.ffn_size}, tied embedding of {net.vocab_size:,} rows (`<dna>`, `</dna>`, `<oov>`, the 4,096 six-mers
+{net.d_model}, {net.n_heads} heads of {net.head_dim} ({net.n_kv_heads} for keys and values), feed-forward
+{net.d_ffn}, tied embedding of {net.vocab_rows:,} rows (`<dna>`, `</dna>`, `<oov>`, the 4,096 six-mers
 in base order A, T, C, G, 8 unused), RMS norm epsilon {net.rms_norm_eps:g}, rotary base {net.rope_theta:,.0f}.
 {parameters:,} parameters, bfloat16, {weight_bytes / 1e6:.1f} MB.
 

@@ -18,14 +18,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM
+from transformers import LlamaForCausalLM
 
+from genolewm_core.artifacts.manifest import Architecture
 from genolewm_core.errors import InputError, TrainingError
 from genolewm_core.scoring.sixmer import N_SIXMERS, Vocabulary
+from genolewm_encoder.loading import llama_config
 from genolewm_train.checkpoint import load_checkpoint, save_checkpoint
 from genolewm_train.muon import Muon
 from genolewm_train.objective import base_losses
-from genolewm_train.recipe import Network, Recipe
+from genolewm_train.recipe import Recipe
 from genolewm_train.training_sequence import TrainingSequence
 
 __all__ = ["CHECKPOINT_NAME", "LOG_NAME", "Progress", "build_network", "predict_logits", "train"]
@@ -50,29 +52,10 @@ class Progress:
     elapsed_s: float
 
 
-def build_network(network: Network, seed: int) -> Any:
+def build_network(network: Architecture, seed: int) -> Any:
     """A fresh `LlamaForCausalLM` with weights drawn from `seed`."""
     torch.manual_seed(seed)
-    config = LlamaConfig(
-        vocab_size=network.vocab_size,
-        hidden_size=network.hidden_size,
-        intermediate_size=network.ffn_size,
-        num_hidden_layers=network.n_layers,
-        num_attention_heads=network.n_heads,
-        num_key_value_heads=network.n_kv_heads,
-        head_dim=network.head_dim,
-        rms_norm_eps=network.rms_norm_eps,
-        rope_parameters={"rope_type": "default", "rope_theta": network.rope_theta},
-        max_position_embeddings=network.max_positions,
-        tie_word_embeddings=True,
-        attention_bias=False,
-        mlp_bias=False,
-        use_cache=False,
-        bos_token_id=None,
-        eos_token_id=None,
-        pad_token_id=None,
-    )
-    return LlamaForCausalLM(config)
+    return LlamaForCausalLM(llama_config(network))
 
 
 def predict_logits(model: Any, codes_BL: torch.Tensor) -> torch.Tensor:

@@ -32,7 +32,7 @@ from genolewm_train.card import Measured, read_log, render_card, training_time, 
 from genolewm_train.holdouts import FLANK_BP, NAMED_INTERVALS, Holdouts
 from genolewm_train.language_model import LOG_NAME
 from genolewm_train.language_model_eval import bits_per_base, evaluation_pieces, markov_bits, paired_margin
-from genolewm_train.recipe import Network, Recipe
+from genolewm_train.recipe import Recipe
 from genolewm_train.training_sequence import TrainingSequence
 
 __all__ = ["MODEL_NAME", "MODEL_VERSION", "contract_of", "measure", "publish", "rounded", "save_weights"]
@@ -51,7 +51,7 @@ DEFAULT_HEADS = {
 STATE_DEPTH = 20 / 28
 
 
-def contract_of(network: Network) -> Contract:
+def contract_of(network: Architecture) -> Contract:
     """The state contract of an embedded model."""
     return Contract(state_layer=max(1, round(network.n_layers * STATE_DEPTH)), dtype="fp32")
 
@@ -73,20 +73,6 @@ def save_weights(model: Any, path: Path) -> None:
     }
     save_file(tensors, path, metadata={"format": "pt"})
     path.chmod(0o644)  # safetensors makes files that only their owner may read
-
-
-def _architecture(network: Network) -> Architecture:
-    return Architecture(
-        n_layers=network.n_layers,
-        d_model=network.hidden_size,
-        n_heads=network.n_heads,
-        n_kv_heads=network.n_kv_heads,
-        head_dim=network.head_dim,
-        d_ffn=network.ffn_size,
-        rms_norm_eps=network.rms_norm_eps,
-        rope_theta=network.rope_theta,
-        vocab_rows=network.vocab_size,
-    )
 
 
 def _training(recipe: Recipe, sequence: TrainingSequence, holdouts: Holdouts) -> dict[str, Any]:
@@ -199,7 +185,7 @@ def publish(
             Manifest(
                 name=MODEL_NAME,
                 version=MODEL_VERSION,
-                architecture=_architecture(recipe.network),
+                architecture=recipe.network,
                 contract=contract,
                 weights=digest_file(staging / WEIGHTS_NAME),
                 default_heads=DEFAULT_HEADS,

@@ -6,25 +6,11 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass
 
+from genolewm_core.artifacts.architectures import ARCHITECTURES
+from genolewm_core.artifacts.manifest import Architecture
 from genolewm_core.errors import ConfigError
 
-__all__ = ["Network", "Recipe", "Stage"]
-
-
-@dataclass(frozen=True)
-class Network:
-    """Shape of the network: stock Llama with tied embeddings and no biases, as Carbon."""
-
-    vocab_size: int = 4_107
-    hidden_size: int = 256
-    n_layers: int = 6
-    n_heads: int = 4
-    n_kv_heads: int = 2
-    head_dim: int = 64
-    ffn_size: int = 768
-    rms_norm_eps: float = 1e-6
-    rope_theta: float = 10_000.0
-    max_positions: int = 2_048
+__all__ = ["Recipe", "Stage"]
 
 
 @dataclass(frozen=True)
@@ -49,6 +35,7 @@ class Recipe:
     """How the embedded model is trained. The defaults are the published model's.
 
     Attributes:
+        network: shape of the network, without biases as Carbon; a graph of the default ships for it.
         n_steps: optimiser steps that stages and step sizes are laid out over.
         taken: share of them that is taken. The rest of the decay is left out: a long window costs four times
             as much a six-mer on a processor, and the embedded model is rebuilt by people who wait for it.
@@ -65,7 +52,7 @@ class Recipe:
         decay: share of the steps, the last ones, in which it falls linearly to 0.
     """
 
-    network: Network = Network()
+    network: Architecture = ARCHITECTURES["mini"]
     stages: tuple[Stage, ...] = (Stage(0.8, 16, 4, 256), Stage(0.2, 3, 1, 1_545))
     n_steps: int = 1_400
     taken: float = 0.875
