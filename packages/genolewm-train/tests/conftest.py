@@ -27,7 +27,6 @@ TINY = Recipe(
     ),
     stages=(Stage(0.5, 3, 2, 24), Stage(0.5, 1, 1, 60)),
     n_steps=6,
-    taken=1.0,
     warmup_steps=2,
     threads=1,
 )

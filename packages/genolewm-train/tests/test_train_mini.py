@@ -36,7 +36,6 @@ def published(tiny_data, tmp_path_factory):
         ),
         stages=(Stage(1.0, 4, 2, 32),),
         n_steps=4,
-        taken=1.0,
         threads=1,
     )
     output = tmp_path_factory.mktemp("published")

@@ -140,7 +140,7 @@ def render_card(
     """
     net = recipe.network
     stages = "; ".join(
-        f"{sum(recipe.stage(step) == stage for step in range(recipe.last_step)):,} steps with "
+        f"{sum(recipe.stage(step) == stage for step in range(recipe.n_steps)):,} steps with "
         f"{stage.n_rows} windows of {stage.length_tok:,} six-mers"
         for stage in recipe.stages
     )
@@ -194,7 +194,7 @@ from the same rows. 0.5 is a coin.
   `<oov>` targets are left out.
 * Muon (step {recipe.matrix_lr:g}) for the hidden matrices, AdamW (step {recipe.other_lr:g}) for embedding and
   norms; linear warm-up over {recipe.warmup_steps} steps, then constant, then falling linearly to
-  {recipe.lr_factor(recipe.last_step - 1):.0%} at the last of {recipe.last_step:,} steps. Seed {recipe.seed}.
+  {recipe.lr_factor(recipe.n_steps - 1):.0%} at the last of {recipe.n_steps:,} steps. Seed {recipe.seed}.
 * {stages}: {time.n_tokens:,} six-mers.
 * {time.seconds / 60:.0f} minutes on {recipe.threads} threads, shared with other work ({machine_class()}).
 * Windows at every six-mer phase and on both strands; soft-masking is ignored; every N ends a window.

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-__all__ = ["train_mini"]
+__all__ = ["calibrate", "train_mini"]
 
 _PATH = click.Path(path_type=Path)
 
@@ -48,3 +48,8 @@ def train_mini(
         f"Markov order {measured.single_order}: {measured.single_bits:.4f}, "
         f"mixed orders: {measured.interpolated_bits:.4f}"
     )
+
+
+@click.command("calibrate")
+def calibrate() -> None:
+    """Build the calibration table of a model."""

@@ -156,6 +156,8 @@ def train(
         TrainingError: the loss was not finite.
     """
     torch.set_num_threads(recipe.threads)
+    # A trained network's attention weights fall into denormals, which cost a long window three times as much.
+    torch.set_flush_denormal(True)
     output.mkdir(parents=True, exist_ok=True)
     checkpoint = output / CHECKPOINT_NAME
     if resume != checkpoint.exists():
@@ -173,7 +175,7 @@ def train(
     first = 0
     if resume:
         first = load_checkpoint(checkpoint, digest=digest, model=model, optimisers=optimisers)
-    last = recipe.last_step if stop_after is None else min(recipe.last_step, first + stop_after)
+    last = recipe.n_steps if stop_after is None else min(recipe.n_steps, first + stop_after)
     tokens = sum(_step_tokens(recipe, step) for step in range(first))
     started = reported = time.monotonic()
     since: list[tuple[float, float, int]] = []
@@ -187,7 +189,7 @@ def train(
                 now = time.monotonic()
                 report = Progress(
                     step=done,
-                    n_steps=recipe.last_step,
+                    n_steps=recipe.n_steps,
                     tokens=tokens,
                     marginal_bits=sum(m for m, _, _ in since) / len(since) / math.log(2),
                     token_bits=sum(t for _, t, _ in since) / len(since) / math.log(2),

@@ -59,7 +59,7 @@ def run_mini(
         )
     sequence, holdouts = read_training_sequence(data, human=recipe.human, species=recipe.species)
     console = Console(stderr=True)
-    with _bar(console, recipe.last_step, enabled=show_progress) as on_progress:
+    with _bar(console, recipe.n_steps, enabled=show_progress) as on_progress:
         model = train(recipe, sequence, output, resume=resume, on_progress=on_progress)
 
     def on_stage(text: str) -> None:

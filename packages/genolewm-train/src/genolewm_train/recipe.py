@@ -36,9 +36,7 @@ class Recipe:
 
     Attributes:
         network: shape of the network, without biases as Carbon; a graph of the default ships for it.
-        n_steps: optimiser steps that stages and step sizes are laid out over.
-        taken: share of them that is taken. The rest of the decay is left out: a long window costs four times
-            as much a six-mer on a processor, and the embedded model is rebuilt by people who wait for it.
+        n_steps: optimiser steps.
         seed: of the initial weights and of every window.
         threads: PyTorch threads; their number changes the order of sums, and so the bits.
         human: share of the windows drawn from human sequence.
@@ -53,9 +51,8 @@ class Recipe:
     """
 
     network: Architecture = ARCHITECTURES["mini"]
-    stages: tuple[Stage, ...] = (Stage(0.8, 16, 4, 256), Stage(0.2, 3, 1, 1_545))
-    n_steps: int = 1_400
-    taken: float = 0.875
+    stages: tuple[Stage, ...] = (Stage(0.9, 16, 16, 256), Stage(0.1, 3, 1, 1_545))
+    n_steps: int = 1_700
     seed: int = 0
     threads: int = 2
     human: float = 0.88
@@ -79,11 +76,6 @@ class Recipe:
                 next_step="leave the option out to train the published recipe",
             )
 
-    @property
-    def last_step(self) -> int:
-        """Steps of the run."""
-        return max(1, round(self.taken * self.n_steps))
-
     def stage(self, step: int) -> Stage:
         """The stage of a step (0-based)."""
         end = 0.0
@@ -102,7 +94,7 @@ class Recipe:
     def n_tokens(self) -> int:
         """Six-mers predicted over the whole run."""
         return sum(
-            stage.n_rows * stage.length_tok for stage in (self.stage(step) for step in range(self.last_step))
+            stage.n_rows * stage.length_tok for stage in (self.stage(step) for step in range(self.n_steps))
         )
 
     def digest(self, data_digest: str) -> str:

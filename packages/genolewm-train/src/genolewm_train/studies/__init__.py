@@ -1,0 +1,1 @@
+"""Studies: measurements on any encoder directory that decide defaults, each rerun by one command."""
