@@ -122,6 +122,7 @@ REFUSED = [
     ("weights.name", ["", None, 1, []]),
     ("weights.sha256", ["", "0" * 63, "0" * 65, "g" * 64, "A" * 64, " " * 64, None, 0, "0" * 63 + "\n"]),
     ("weights.n_bytes", [-1, 1.0, True, "1", None]),
+    ("calibration", [[], "calibration.json", {}, 0, {"name": "x"}, MISSING]),
     ("default_heads", [None, [], {}, "displacement", MISSING]),
     ("default_heads.surprise", ["displacement"]),
     ("default_heads.substitution", ["risk", "indel_displacement", "", None, [], {}, 1, MISSING]),

@@ -43,6 +43,7 @@ class ExitCode(IntEnum):
 CODES: dict[str, str] = {
     "allele-invalid": "An allele has characters other than A, C, G and T, or is empty.",
     "backend-missing": "The compute backend that was asked for is not installed.",
+    "calibration-invalid": "A model's calibration table is damaged or of another version.",
     "config-invalid": "An option has a value that cannot be used, or two options exclude each other.",
     "contig-unknown": "A contig is not in the reference FASTA.",
     "edit-invalid": "An edit is malformed: empty allele, equal alleles or a position below 1.",

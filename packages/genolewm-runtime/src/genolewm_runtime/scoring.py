@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,9 +12,14 @@ from genolewm_core.genome.alleles import Replacement
 from genolewm_core.genome.reference import Reference
 from genolewm_core.genome.vcf import Row
 from genolewm_core.scoring.backend import Backend
+from genolewm_core.scoring.calibration import Calibrated, CalibrationTable
 from genolewm_core.scoring.cells import Geometry
+from genolewm_core.scoring.context import CellContext
 from genolewm_core.scoring.heads import HEADS
 from genolewm_core.scoring.passes import PassOptions, score_cell
+
+if TYPE_CHECKING:
+    from genolewm_core.genome.annotation import Annotation, Effect
 
 __all__ = ["ScoredRow", "Shard", "score_rows", "shards_of"]
 
@@ -42,6 +48,8 @@ class ScoredRow:
         values: head -> score; None where the head is not defined for the edit.
         sigma_raw: value of the model's default head for this class of edit.
         head: that head's name; None when it was not computed.
+        effect: gene and consequence; None without an annotation and outside of its genes.
+        calibrated: the score among those of common variants; None where no calibration applies.
     """
 
     source: Row
@@ -51,6 +59,8 @@ class ScoredRow:
     values: dict[str, float | None]
     sigma_raw: float | None
     head: str | None
+    effect: Effect | None = None
+    calibrated: Calibrated | None = None
 
 
 def shards_of(rows: Iterable[Row], geometry: Geometry) -> Iterator[Shard]:
@@ -91,6 +101,8 @@ def score_rows(
     backend: Backend,
     options: PassOptions,
     default_heads: Mapping[str, str],
+    calibration: CalibrationTable | None = None,
+    annotation: Annotation | None = None,
 ) -> tuple[list[ScoredRow], int]:
     """Score a shard.
 
@@ -100,6 +112,8 @@ def score_rows(
         backend: the model.
         options: what to compute.
         default_heads: edit class -> head whose value is `sigma_raw`.
+        calibration: table of these options on this backend; None where there is none.
+        annotation: transcripts to name genes and consequences by.
 
     Returns:
         One outcome per row, in order, and the number of tokens run.
@@ -114,7 +128,9 @@ def score_rows(
     n_tok = 0
     for (contig, cell), edits in cells.items():
         replacements = list(edits)
-        result = score_cell(backend, reference.contig(contig), cell, replacements, options)
+        bases = reference.contig(contig)
+        result = score_cell(backend, bases, cell, replacements, options)
+        context = None if calibration is None else CellContext(bases, options.geometry, cell, options.phases)
         n_tok += result.n_tok
         for k, places in enumerate(edits.values()):
             values = {name: _number(result.values[name][k]) for name in HEADS}
@@ -133,6 +149,17 @@ def score_rows(
                     scored[i].status, scored[i].reason = "skipped", "score_undefined"
                 else:
                     _give_scores(scored[i], values, flags, default_heads)
+                    if annotation is not None and (variant := rows[i].variant) is not None:
+                        scored[i].effect = annotation.consequence(variant, bases)
+                    if calibration is not None and context is not None:
+                        region = None if annotation is None else annotation.region(scored[i].effect)
+                        scored[i].calibrated = calibration.calibrate(
+                            rows[i].edit_class or "substitution",
+                            scored[i].head,
+                            values,
+                            context.of(replacements[k]),
+                            region,
+                        )
     return scored, n_tok
 
 

@@ -40,8 +40,16 @@ SCHEMA: dict[str, type[pl.DataType]] = {
     **dict.fromkeys(HEADS, pl.Float32),
     "sigma_raw": pl.Float32,
     "head": pl.String,
+    "gene": pl.String,
+    "consequence": pl.String,
+    "sigma_calibrated": pl.Float32,
+    "bucket_id": pl.String,
+    "confidence": pl.Float32,
+    "low_confidence": pl.Boolean,
+    "ensemble": pl.Float32,
 }
 
+_CALIBRATED = ("sigma_calibrated", "bucket_id", "confidence", "low_confidence", "ensemble")
 _ROW_GROUP_ROWS = 16_384
 _OUTCOME_KEY = "genolewm.shard"
 
@@ -70,6 +78,9 @@ def table_of(rows: Sequence[ScoredRow]) -> pl.DataFrame:
         **{name: [row.values[name] for row in rows] for name in HEADS},
         "sigma_raw": [row.sigma_raw for row in rows],
         "head": [row.head for row in rows],
+        "gene": [None if row.effect is None else row.effect.gene for row in rows],
+        "consequence": [None if row.effect is None else row.effect.consequence for row in rows],
+        **{name: [getattr(row.calibrated, name, None) for row in rows] for name in _CALIBRATED},
     }
     return pl.DataFrame(columns, schema=SCHEMA)
 

@@ -35,6 +35,7 @@ __all__ = [
     "ModelDirectory",
     "canonical_json",
     "digest_file",
+    "read_verified",
     "write_manifest",
 ]
 
@@ -173,6 +174,7 @@ class Manifest:
         default_heads: edit class -> the head whose value becomes `sigma_raw`.
         demonstration: the model is a demonstration model that does not know biology.
         training: recipe, data, hold-outs and measured numbers, for people and for the card.
+        calibration: file of the calibration tables; None when there is none.
     """
 
     name: str
@@ -183,6 +185,7 @@ class Manifest:
     default_heads: Mapping[str, str]
     demonstration: bool
     training: Mapping[str, Any]
+    calibration: FileDigest | None = None
     schema_version: str = SCHEMA_VERSION
 
     def __post_init__(self) -> None:
@@ -323,11 +326,16 @@ def _parse_manifest(raw: object, source: Path) -> Manifest:
                 "architecture": Architecture(**_exact_keys(Architecture, raw["architecture"])),
                 "contract": Contract(**_exact_keys(Contract, raw["contract"])),
                 "weights": FileDigest(**_exact_keys(FileDigest, raw["weights"])),
+                "calibration": _optional_digest(raw["calibration"]),
             }
         )
     except (ValueError, RecursionError) as error:
         expected = f"every field of schema {SCHEMA_VERSION} and no other, with values that it allows"
         raise _bad_manifest(source, expected, str(error)) from error
+
+
+def _optional_digest(raw: object) -> FileDigest | None:
+    return None if raw is None else FileDigest(**_exact_keys(FileDigest, raw))
 
 
 def _exact_keys(kind: type, raw: Any) -> dict[str, Any]:
