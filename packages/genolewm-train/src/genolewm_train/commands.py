@@ -51,5 +51,69 @@ def train_mini(
 
 
 @click.command("calibrate")
-def calibrate() -> None:
-    """Build the calibration table of a model."""
+@click.option("--model", type=_PATH, required=True, help="Model directory; the table is written into it.")
+@click.option(
+    "--vcf",
+    "vcfs",
+    type=_PATH,
+    required=True,
+    multiple=True,
+    help="Sites with AF in INFO, indexed. May be given several times.",
+)
+@click.option("--reference", type=_PATH, required=True, help="Indexed FASTA of the sites' assembly.")
+@click.option("--annotation", type=_PATH, help="GFF3 of transcripts, to tell regions apart.")
+@click.option(
+    "--region",
+    "regions",
+    multiple=True,
+    metavar="CONTIG:FIRST-LAST",
+    help="Where to read sites. Default: the stretches of GRCh37 that the embedded model was not trained on, "
+    "20:1000001-2000000 and 22:16050001-22000000.",
+)
+@click.option(
+    "--min-af", type=float, default=0.01, show_default=True, help="Smallest frequency of the rarer allele."
+)
+@click.option("--backend", default="auto", show_default=True, help="Compute library that the table is for.")
+@click.option("--both-strands/--one-strand", default=None, help="Default: the model's.")
+@click.option("--phases", type=int, help="1, 2, 3 or 6. Default: the model's.")
+@click.option("--no-progress", is_flag=True, help="No progress bar.")
+def calibrate(
+    model: Path,
+    vcfs: tuple[Path, ...],
+    reference: Path,
+    annotation: Path | None,
+    regions: tuple[str, ...],
+    min_af: float,
+    backend: str,
+    both_strands: bool | None,
+    phases: int | None,
+    no_progress: bool,
+) -> None:
+    """Build the table that turns scores into percentiles among common variants, and check it.
+
+    One site in five is held back; the command ends with how uniform their percentiles are. Interrupted, the
+    same command goes on where it stopped.
+    """
+    from genolewm_core.errors import ConfigError
+    from genolewm_train.calibration.build import CalibrationRun, calibrate_model
+    from genolewm_train.calibration.display import show_table, stages
+    from genolewm_train.calibration.sites import RESERVED_GRCH37, Region
+
+    if not 0.0 <= min_af <= 0.5:
+        raise ConfigError(
+            "config-invalid", "This frequency cannot be used.", where="--min-af", expected="0 to 0.5"
+        )
+    run = CalibrationRun(
+        model=model,
+        vcfs=vcfs,
+        reference=reference,
+        annotation=annotation,
+        regions=tuple(Region.parse(text) for text in regions) or RESERVED_GRCH37,
+        min_af=min_af,
+        backend=backend,
+        both_strands=both_strands,
+        phases=phases,
+    )
+    with stages(enabled=not no_progress) as (on_stage, on_cell):
+        table = calibrate_model(run, on_stage, on_cell)
+    show_table(table, model)

@@ -1,4 +1,4 @@
-"""Percentiles of scores among common variants: buckets, back-off, the ensemble, and the table on disk.
+"""Percentiles of scores among common variants: buckets, back-off and the ensemble.
 
 A raw score means nothing by itself. A calibrated one says which share of common variants, of the same edit
 class and as far as possible in the same surroundings, scores lower. Common variants are those that many
@@ -11,17 +11,14 @@ section "calibration"; docs/calibration.md). A class with fewer is compared with
 
 from __future__ import annotations
 
-import json
 import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from statistics import NormalDist
 from typing import Any
 
-from genolewm_core.artifacts.manifest import Contract, ModelDirectory, read_verified
-from genolewm_core.errors import ProvenanceError
+from genolewm_core.artifacts.manifest import Contract, ModelDirectory
 from genolewm_core.scoring.context import Context
 from genolewm_core.scoring.heads import HEADS
 from genolewm_core.scoring.passes import PassOptions
@@ -36,11 +33,9 @@ __all__ = [
     "Regression",
     "bucket_chain",
     "key_of",
-    "load_calibration",
     "unusualness",
 ]
 
-SCHEMA_VERSION = "1.0.0"
 MIN_ROWS = 1_000
 """Fewest common variants that a bucket is used with."""
 
@@ -246,81 +241,3 @@ def _rank(grid: Sequence[float], value: float) -> float:
         return 1.0
     below, above = grid[low - 1], grid[low]
     return (low - 1 + (value - below) / (above - below)) / last
-
-
-def load_calibration(model: ModelDirectory, key: CalibrationKey) -> CalibrationTable | None:
-    """The table of a key, from the model's verified calibration file; None when there is none for it.
-
-    Raises:
-        ProvenanceError: `artifact-digest`, `artifact-path`, `calibration-invalid`.
-    """
-    named = model.manifest.calibration
-    if named is None:
-        return None
-    for table in parse_calibration(read_verified(model.path, named), model.path / named.name):
-        if table.key == key:
-            return table
-    return None
-
-
-def parse_calibration(data: bytes, source: Path) -> list[CalibrationTable]:
-    """The tables of a calibration file; see docs/formats/calibration.md.
-
-    Raises:
-        ProvenanceError: `calibration-invalid`.
-    """
-    try:
-        raw = json.loads(data)
-        if raw["schema_version"] != SCHEMA_VERSION:
-            raise ValueError("another schema version")
-        return [_table(entry) for entry in raw["tables"]]
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise ProvenanceError(
-            "calibration-invalid",
-            "The model's calibration table cannot be used.",
-            where=str(source),
-            expected=f"tables of schema {SCHEMA_VERSION}",
-            found=type(error).__name__,
-            next_step="get the model again from where it was published, or build the table again: geno-lewm calibrate",
-        ) from error
-
-
-def render_calibration(tables: Sequence[CalibrationTable]) -> bytes:
-    """The bytes of a calibration file: JSON, grids to six significant digits."""
-    raw = {"schema_version": SCHEMA_VERSION, "tables": [asdict(table) for table in tables]}
-    for table in raw["tables"]:
-        for bucket in table["buckets"].values():
-            bucket["grids"] = {
-                head: [float(f"{value:.6g}") for value in grid] for head, grid in bucket["grids"].items()
-            }
-    text = json.dumps(raw, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return (text.replace('},"substitution', '},\n"substitution') + "\n").encode()
-
-
-def _table(raw: Any) -> CalibrationTable:
-    key = raw["key"]
-    low, high = (float(edge) for edge in raw["gc_edges"])
-    return CalibrationTable(
-        key=CalibrationKey(str(key["weights_sha256"]), Contract(**key["contract"]), str(key["backend"])),
-        gc_edges=(low, high),
-        regressions={
-            name: Regression(float(line["intercept"]), float(line["slope"]))
-            for name, line in raw["regressions"].items()
-        },
-        buckets={name: _bucket(entry) for name, entry in raw["buckets"].items()},
-        about=dict(raw["about"]),
-    )
-
-
-def _bucket(raw: Any) -> Bucket:
-    n_rows, n_synthetic = int(raw["n_rows"]), int(raw["n_synthetic"])
-    if n_rows < 0 or n_synthetic < 0 or (n_rows > 0) == (n_synthetic > 0):
-        raise ValueError("a bucket holds common variants or synthetic edits")
-    grids = {}
-    for head, values in raw["grids"].items():
-        grid = tuple(float(value) for value in values)
-        rising = all(a <= b for a, b in zip(grid, grid[1:], strict=False))
-        if head not in CALIBRATED_HEADS or len(grid) < 2 or not rising or not all(map(math.isfinite, grid)):
-            raise ValueError("a grid does not rise")
-        grids[head] = grid
-    return Bucket(n_rows, n_synthetic, grids)

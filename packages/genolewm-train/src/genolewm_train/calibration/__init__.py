@@ -1,0 +1,1 @@
+"""Builds a model's calibration tables from common variants; see docs/calibration.md."""
