@@ -106,9 +106,16 @@ def test_scorable(
         ("chr1 1 . G GN", "iupac_allele"),
         ("chr1 1 . N A", "iupac_allele"),
         ("chr1 1 . S A", "iupac_allele"),
-        ("chr1 1 . . A", "iupac_allele"),
-        ("chr1 1 . G ß", "iupac_allele"),
-        ("chr1 1 . ß G", "iupac_allele"),
+        ("chr1 1 . . A", "allele_malformed"),
+        ("chr1 1 . G,A A", "allele_malformed"),
+        ("chr1 1 . <DEL> A", "allele_malformed"),
+        ("chr1 1 . G ß", "allele_malformed"),
+        ("chr1 1 . ß G", "allele_malformed"),
+        ("chr1 1 . G C>T", "allele_malformed"),
+        ("chr1 1 . G -", "allele_malformed"),
+        ("chr1 18 . G 0", "allele_malformed"),
+        ("chr1 1 . G <odd[name].>", "symbolic_allele"),
+        ("chr1 1 . G G[<ctg1>:7[", "breakend"),
         ("chr3 1 . G A", "contig_not_in_reference"),
         ("MT 1 . A C", "contig_not_in_reference"),
         ("chr1 18 . N A", "reference_n"),
@@ -165,7 +172,7 @@ def test_structural_length_is_counted_after_trimming(
 
 def test_one_row_per_alternate_allele(reference: Reference, tmp_path: Path) -> None:
     rows = rows_of(
-        reference, tmp_path, "chr1 1 . G A,<NON_REF>,*,GA,G,.", "chr1 2 . A .", "chr1 1 . G <*>,<NON_REF>"
+        reference, tmp_path, "chr1 1 . G A,<NON_REF>,*,GA,G,.,", "chr1 2 . A .", "chr1 1 . G <*>,<NON_REF>"
     )
     assert [(row.row, row.allele, row.alt, row.status, row.reason) for row in rows] == [
         (1, 1, "A", "scorable", None),
@@ -174,6 +181,7 @@ def test_one_row_per_alternate_allele(reference: Reference, tmp_path: Path) -> N
         (1, 4, "GA", "scorable", None),
         (1, 5, "G", "identity", None),
         (1, 6, ".", "skipped", "no_alternate"),
+        (1, 7, ".", "failed", "allele_malformed"),
         (2, 0, ".", "skipped", "no_alternate"),
         (3, 1, "<*>", "skipped", "no_alternate"),
         (3, 2, "<NON_REF>", "skipped", "no_alternate"),

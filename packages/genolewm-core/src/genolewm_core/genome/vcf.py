@@ -27,12 +27,13 @@ SKIPPED_REASONS: dict[str, str] = {
     "unspecified_allele": "The allele is <*> or <NON_REF>, which stands for any other.",
     "breakend": "The allele is a breakend.",
     "spanning_deletion": "The allele is *, an upstream deletion that is a row of its own.",
-    "iupac_allele": "REF or ALT has letters other than A, C, G and T.",
+    "iupac_allele": "REF or ALT has IUPAC letters other than A, C, G and T.",
     "allele_too_long": "More than 50 bases are deleted or inserted.",
     "contig_not_in_reference": "The contig is not in the reference FASTA.",
     "reference_n": "The reference has no called base at REF.",
 }
 FAILED_REASONS: dict[str, str] = {
+    "allele_malformed": "REF or ALT is empty, or has characters that no allele of a VCF has.",
     "ref_mismatch": "REF differs from the reference.",
     "position_outside_contig": "POS is 0, or REF reaches beyond the contig's end.",
 }
@@ -93,6 +94,10 @@ def _rows(records: VcfRecords, reference: Reference) -> Iterator[Row]:
             last_chrom = chrom
             name = reference.contigs.resolve(chrom, records.contig_lengths.get(chrom))
             contig = None if name is None else reference.contig(name)
+        if alt in _NO_ALTERNATE:
+            # Short cut for the many blocks of a gVCF, and for sites without a variant.
+            yield Row(number, int(alt != "."), chrom, pos, ref, alt, "skipped", "no_alternate", name)
+            continue
         outcome = compare_ref(contig, pos, ref)
         if outcome is not None and is_plain(alt):
             # Short cut for the many records of a genome whose contig or bases the reference does not have.
@@ -100,9 +105,8 @@ def _rows(records: VcfRecords, reference: Reference) -> Iterator[Row]:
             continue
         alleles = alt.split(",")
         for index, allele in enumerate(alleles, 1):
-            which = 0 if alt in _MISSING else index
             reason = _allele_reason(allele, alleles) or outcome
-            yield _row(number, which, chrom, pos, ref, allele or ".", reason, contig)
+            yield _row(number, index if alt else 0, chrom, pos, ref, allele or ".", reason, contig)
 
 
 def row_of(chrom: str, pos: int, ref: str, alt: str, reference: Reference) -> Row:
@@ -125,8 +129,8 @@ def compare_ref(contig: Contig | None, pos: int, ref: str) -> str | None:
     """What the reference says about a record's REF, comparing called bases only.
 
     Returns:
-        `contig_not_in_reference`, `position_outside_contig`, `ref_mismatch`, `reference_n`, or None when the
-        reference is called throughout and no base of REF contradicts it.
+        `contig_not_in_reference`, `position_outside_contig`, `allele_malformed`, `ref_mismatch`, `reference_n`,
+        or None when the reference is called throughout and no base of REF contradicts it.
     """
     if contig is None:
         return "contig_not_in_reference"
@@ -134,12 +138,16 @@ def compare_ref(contig: Contig | None, pos: int, ref: str) -> str | None:
     end = start + len(ref)
     if start < 0 or end > contig.length:
         return "position_outside_contig"
+    if not ref:
+        return "allele_malformed"
     bases = contig.fetch(start, end)
     if bases == "N":
         return "reference_n"
     called = not bases.strip(BASES)
     if called and bases == ref:
         return None
+    if ref.strip(_IUPAC):
+        return "allele_malformed"
     if any(a != b and a in BASES and b in BASES for a, b in zip(bases, ref.upper(), strict=False)):
         return "ref_mismatch"
     return None if called else "reference_n"
@@ -149,15 +157,20 @@ def _allele_reason(allele: str, alleles: list[str]) -> str | None:
     """Why an ALT is no sequence, or None."""
     if is_plain(allele.upper()):
         return None
-    if allele in _MISSING:
+    if allele == ".":
         return "no_alternate"
     if allele in _UNSPECIFIED:
         return "no_alternate" if all(other in _UNSPECIFIED for other in alleles) else "unspecified_allele"
     if allele == "*":
         return "spanning_deletion"
-    if "[" in allele or "]" in allele or allele[0] == "." or allele[-1] == ".":
+    if allele.startswith("<"):
+        # A symbolic name may hold brackets and points.
+        return "symbolic_allele"
+    if "[" in allele or "]" in allele or (allele != "" and "." in (allele[0], allele[-1])):
         return "breakend"
-    return "symbolic_allele" if "<" in allele else "iupac_allele"
+    if "<" in allele:
+        return "symbolic_allele"
+    return "allele_malformed" if not allele or allele.strip(_IUPAC) else "iupac_allele"
 
 
 def _row(
@@ -194,3 +207,5 @@ def _row(
 _STATUS = {**dict.fromkeys(SKIPPED_REASONS, "skipped"), **dict.fromkeys(FAILED_REASONS, "failed")}
 _UNSPECIFIED = ("<*>", "<NON_REF>")
 _MISSING = (".", "")
+_NO_ALTERNATE = frozenset((*_UNSPECIFIED, "."))
+_IUPAC = "ACGTNRYSWKMBDHVacgtnryswkmbdhv"
