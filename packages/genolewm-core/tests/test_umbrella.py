@@ -1,7 +1,10 @@
+import json
 import sys
+import threading
 
 import pytest
 
+from genolewm_core import logs
 from genolewm_core.umbrella import main
 
 COMMANDS = '''
@@ -47,6 +50,9 @@ def geno_lewm(tmp_path, monkeypatch, capsys):
     (about / "entry_points.txt").write_text(ENTRY_POINTS)
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "umbrella_probe", raising=False)
+    # The command sets these for its process, which here is that of the tests.
+    for module, hook in ((sys, "excepthook"), (sys, "unraisablehook"), (threading, "excepthook")):
+        monkeypatch.setattr(module, hook, getattr(module, hook))
 
     def run(*arguments):
         monkeypatch.setattr(sys, "argv", ["geno-lewm", *arguments])
@@ -56,6 +62,7 @@ def geno_lewm(tmp_path, monkeypatch, capsys):
         return int(ended.value.code), written.out, written.err
 
     yield run
+    logs.close_log()
     sys.modules.pop("umbrella_probe", None)
 
 
@@ -102,3 +109,38 @@ def test_an_unexpected_error_keeps_its_text_to_itself(geno_lewm):
     assert "ValueError" in err
     assert "umbrella_probe.py" in err
     assert "117559590" not in err
+
+
+@pytest.mark.parametrize(
+    ("how", "event"),
+    [
+        (
+            "input",
+            {"event": "failed", "fields": {"code": "vcf-unreadable", "exit_code": 2, "kind": "InputError"}},
+        ),
+        ("click", {"event": "failed", "fields": {"code": "usage", "exit_code": 3, "kind": "ClickException"}}),
+        ("interrupt", {"event": "interrupted", "fields": {"exit_code": 130}}),
+    ],
+)
+def test_every_command_logs_its_start_its_error_and_its_end(how, event, geno_lewm, tmp_path):
+    log = tmp_path / "x.log"
+    code, _, _ = geno_lewm("broken", how, "--log-level", "info", "--log-file", str(log))
+    started, failed, ended = (json.loads(line) for line in log.read_text().splitlines())
+    assert (started["event"], started["fields"]["command"]) == ("started", "broken")
+    assert {key: failed[key] for key in ("event", "fields")} == event
+    assert (ended["event"], ended["fields"]["exit_code"]) == ("ended", code)
+
+
+def test_an_unexpected_error_is_logged_without_its_text(geno_lewm, tmp_path):
+    log = tmp_path / "x.log"
+    geno_lewm("broken", "unexpected", "--log-file", str(log))
+    (record,) = (json.loads(line) for line in log.read_text().splitlines())
+    assert record["fields"]["kind"] == "ValueError"
+    assert record["fields"]["places"][-1].startswith("umbrella_probe.py:")
+    assert "117559590" not in log.read_text()
+
+
+def test_a_log_that_cannot_be_written_is_an_error(geno_lewm, tmp_path):
+    code, _, err = geno_lewm("fine", "--needed", "x", "--log-file", str(tmp_path / "no" / "x.log"))
+    assert code == 4
+    assert "[output-unwritable]" in err

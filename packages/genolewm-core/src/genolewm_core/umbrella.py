@@ -7,14 +7,17 @@ could hold a user's data.
 
 from __future__ import annotations
 
+import io
 import sys
-import traceback
+import time
 from importlib.metadata import EntryPoint, entry_points
 
 import click
 
 from genolewm_core import __version__
 from genolewm_core.errors import ExitCode, GenoLeWMError
+from genolewm_core.logs import emit, masked, places, withhold_messages
+from genolewm_core.logs.options import with_log_options
 
 __all__ = ["cli", "main"]
 
@@ -33,7 +36,7 @@ class _InstalledCommands(click.Group):
         if entry is None:
             return None
         command: click.Command = entry.load()
-        return command
+        return with_log_options(command, entry.name)
 
 
 @click.command(cls=_InstalledCommands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -47,29 +50,41 @@ def cli() -> None:
 
 def main() -> None:
     """Entry point of the console script; ends the process with the exit code of the outcome."""
+    withhold_messages()
+    started = time.monotonic()
+    code = _exit_code()
+    emit("ended", exit_code=int(code), seconds=time.monotonic() - started)
+    sys.exit(code)
+
+
+def _exit_code() -> int:
+    """Run the command and tell what went wrong, on stderr and in the log."""
     try:
         outcome = cli.main(prog_name="geno-lewm", standalone_mode=False)
     except GenoLeWMError as error:
-        click.echo(f"geno-lewm: {error}", err=True)
-        sys.exit(error.exit_code)
+        emit("failed", code=error.code, exit_code=int(error.exit_code), kind=error)
+        click.echo(masked(f"geno-lewm: {error}"), err=True)
+        return error.exit_code
     except click.ClickException as error:
         # Click's own exit code is 2, which here says that the user's data is at fault.
-        error.show()
-        sys.exit(ExitCode.CONFIG)
+        emit("failed", code="usage", exit_code=int(ExitCode.CONFIG), kind=error)
+        text = io.StringIO()
+        error.show(text)
+        click.echo(masked(text.getvalue()), nl=False, err=True)
+        return ExitCode.CONFIG
     except (KeyboardInterrupt, click.Abort):
+        emit("interrupted", exit_code=int(ExitCode.INTERRUPT))
         click.echo("geno-lewm: interrupted", err=True)
-        sys.exit(ExitCode.INTERRUPT)
+        return ExitCode.INTERRUPT
     except Exception as error:
+        emit("failed_unexpectedly", kind=error, places=error, exit_code=int(ExitCode.INTERNAL))
         click.echo(_sanitised(error), err=True)
-        sys.exit(ExitCode.INTERNAL)
-    sys.exit(outcome if isinstance(outcome, int) else ExitCode.OK)
+        return ExitCode.INTERNAL
+    return outcome if isinstance(outcome, int) else ExitCode.OK
 
 
 def _sanitised(error: Exception) -> str:
     """Type and places of an unexpected error, without its message and without values."""
-    places = [
-        f"  {frame.filename}:{frame.lineno} in {frame.name}"
-        for frame in traceback.extract_tb(error.__traceback__)
-    ]
     head = f"geno-lewm: internal error {type(error).__name__}; its text is withheld because it may hold your data"
-    return "\n".join([head, *places[-6:], "  please report these lines; they hold no variants"])
+    found = [f"  {place}" for place in places(error)]
+    return "\n".join([head, *found, "  please report these lines; they hold no variants"])
