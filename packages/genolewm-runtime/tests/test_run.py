@@ -150,12 +150,18 @@ def stop_after(n):
     return stop
 
 
-def test_fresh_goes_on_with_its_own_unfinished_run(world, tmp_path, small_shards):
+def test_fresh_starts_anew_and_can_be_gone_on_with(world, tmp_path, small_shards):
     output = tmp_path / "scores.parquet"
     run_vcf(a_run(world, output))
+    before = sha256(output)
     with pytest.raises(KeyboardInterrupt):
         run_vcf(a_run(world, output, fresh=True), on_shard=stop_after(2))
-    assert run_vcf(a_run(world, output, fresh=True)).resumed_shards == 2
+    with pytest.raises(KeyboardInterrupt):
+        run_vcf(a_run(world, output, fresh=True), on_shard=stop_after(1))
+    assert sha256(output) == before, "the old output stays until the new one is whole"
+    assert run_vcf(a_run(world, output)).resumed_shards == 1
+    assert sha256(output) == before
+    assert not list(tmp_path.glob(".*"))
 
 
 def test_a_damaged_shard_is_scored_again(world, tmp_path, small_shards):
@@ -176,7 +182,7 @@ def test_cut_off_after_publishing_the_run_still_ends(world, tmp_path, small_shar
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("genolewm_runtime.run.write_receipt", killed)
+        patch.setattr("genolewm_runtime.parts.Parts.remove", killed)
         with pytest.raises(KeyboardInterrupt):
             run_vcf(a_run(world, output))
     assert output.exists()

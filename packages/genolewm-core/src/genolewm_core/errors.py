@@ -42,6 +42,7 @@ class ExitCode(IntEnum):
 
 CODES: dict[str, str] = {
     "allele-invalid": "An allele has characters other than A, C, G and T, or is empty.",
+    "annotation-unreadable": "The annotation is missing, damaged, no GFF3, or not of the reference.",
     "backend-missing": "The compute backend that was asked for is not installed.",
     "calibration-invalid": "A model's calibration table is damaged or of another version.",
     "config-invalid": "An option has a value that cannot be used, or two options exclude each other.",
@@ -62,15 +63,18 @@ CODES: dict[str, str] = {
     "output-exists": "The output file exists already.",
     "output-format": "The output file's ending names no format that can be written.",
     "output-unwritable": "The output could not be written: full disk, missing folder or no permission.",
+    "receipt-unreadable": "The receipt beside a score table is damaged or belongs to another table.",
     "reference-mismatch": "Too many records' REF alleles differ from the reference FASTA.",
     "reference-unreadable": "The reference FASTA or its index is missing, stale or damaged.",
     "resume-conflict": "An unfinished run with other inputs or options is in the way.",
+    "scores-unreadable": "A score table is missing, damaged, or not one that geno-lewm score wrote.",
     "tensor-file-invalid": "A safetensors file is malformed.",
     "training-data-missing": "Training data is missing or too small.",
     "training-diverged": "Training stopped because its loss was not a finite number.",
     "variant-syntax": "A variant given on the command line is not chrom:pos:ref:alt.",
     "rows-lost": "The published table does not hold every row that was scored.",
     "vcf-unreadable": "The VCF could not be opened or read: not a VCF, truncated or damaged.",
+    "vcf-unsorted": "The records of the VCF are not in order, and the output needs an index.",
     "worker-ended": "A worker process ended before its work was done.",
     "window-mismatch": "A window's bases differ from an edit's reference bases.",
 }

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import signal
+import sys
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
@@ -38,7 +43,7 @@ _no_progress = click.option(
 _fresh = click.option(
     "--fresh",
     is_flag=True,
-    help="Replace an existing output, and drop an unfinished run with other inputs or options.",
+    help="Start anew: drop unfinished work, and replace an existing output once the new one is whole.",
 )
 _allow_unenforced = click.option(
     "--allow-unenforced-guard",
@@ -48,12 +53,22 @@ _allow_unenforced = click.option(
 
 
 @click.command()
-@click.option("--vcf", type=_PATH, help="Variants: VCF 4.1 to 4.5, plain, bgzip or gzip.")
+@click.option(
+    "--vcf", metavar="PATH", help="Variants: VCF 4.1 to 4.5, plain, bgzip or gzip; - reads standard input."
+)
 @click.option("--variant", metavar="CHROM:POS:REF:ALT", help="Score one variant instead of a file.")
 @click.option(
     "--reference", type=_PATH, required=True, help="Indexed FASTA of the assembly the variants are on."
 )
-@click.option("--output", type=_PATH, help="Where to write: a name ending in .parquet or .tsv.")
+@click.option(
+    "--annotation",
+    type=_PATH,
+    help="GFF3 of transcripts on the reference's assembly: names genes and consequences, and compares scores "
+    "within regions.",
+)
+@click.option(
+    "--output", type=_PATH, help="Where to write: a name ending in .parquet, .tsv, .jsonl or .vcf.gz."
+)
 @_model
 @_backend
 @click.option(
@@ -127,7 +142,7 @@ def demo(
         jobs=_number_of(jobs),
         fresh=True,
     )
-    summary = _run(run, show_progress=not no_progress)
+    summary = _run(run, show_progress=not no_progress, if_interrupted="The next demo starts anew.")
     show_top(summary.output)
     return ExitCode.OK
 
@@ -135,8 +150,9 @@ def demo(
 def _close_network(allow_unenforced: bool) -> None:
     # First of all: the guard must stand before numpy, pysam, polars or a compute library is imported.
     from genolewm_runtime import guard
+    from genolewm_runtime.run_log import log_guard
 
-    guard.install(allow_unenforced=allow_unenforced)
+    log_guard(guard.install(allow_unenforced=allow_unenforced))
 
 
 def _check_choice(options: dict[str, Any]) -> None:
@@ -163,8 +179,9 @@ def _score_file(options: dict[str, Any]) -> int:
 
     model = _model_directory(options["model"])
     run = VcfRun(
-        vcf=options["vcf"],
+        vcf=_vcf_of(options["vcf"]),
         reference=options["reference"],
+        annotation=options["annotation"],
         output=options["output"],
         model=model,
         options=_pass_options(model, options["heads"], options["both_strands"], options["phases"]),
@@ -172,7 +189,12 @@ def _score_file(options: dict[str, Any]) -> int:
         jobs=_number_of(options["jobs"]),
         fresh=options["fresh"],
     )
-    summary = _run(run, show_progress=not options["no_progress"])
+    anew = " without --fresh" if run.fresh else ""
+    summary = _run(
+        run,
+        show_progress=not options["no_progress"],
+        if_interrupted=f"What was finished is kept: run the same command again{anew} to go on from there.",
+    )
     failed = summary.rows("failed")
     return ExitCode.INPUT if failed and not options["allow_failed"] else ExitCode.OK
 
@@ -188,6 +210,7 @@ def _score_one(options: dict[str, Any]) -> int:
         model,
         backend=options["backend"],
         reference=options["reference"],
+        annotation=options["annotation"],
         options=_pass_options(model, options["heads"], options["both_strands"], options["phases"]),
     )
     show_banner()
@@ -200,7 +223,7 @@ def _score_one(options: dict[str, Any]) -> int:
     return ExitCode.INPUT if row.status == "failed" and not options["allow_failed"] else ExitCode.OK
 
 
-def _run(run: VcfRun, *, show_progress: bool) -> RunSummary:
+def _run(run: VcfRun, *, show_progress: bool, if_interrupted: str) -> RunSummary:
     from genolewm_core.artifacts.manifest import ModelDirectory
     from genolewm_runtime.display import progress, show_banner, show_model_notice, show_summary
     from genolewm_runtime.run import run_vcf
@@ -209,13 +232,39 @@ def _run(run: VcfRun, *, show_progress: bool) -> RunSummary:
     show_model_notice(ModelDirectory.open(run.model))
     started = time.monotonic()
     try:
-        with progress(show_progress) as display:
+        with progress(show_progress) as display, _terminated_is_interrupted():
             summary = run_vcf(run, on_survey=display.on_survey, on_shard=display.on_shard)
     except KeyboardInterrupt:
-        click.echo("What was finished is kept: run the same command again to go on from there.", err=True)
+        click.echo(if_interrupted, err=True)
         raise
     show_summary(summary, time.monotonic() - started)
     return summary
+
+
+def _vcf_of(given: str) -> Path | BinaryIO:
+    if given != "-":
+        return Path(given)
+    if sys.stdin is None or sys.stdin.isatty():
+        raise ConfigError(
+            "config-invalid",
+            "Nothing is piped into standard input.",
+            where="--vcf -",
+            expected="a VCF on standard input, such as: bcftools view calls.bcf | geno-lewm score --vcf - ...",
+        )
+    return sys.stdin.buffer
+
+
+@contextmanager
+def _terminated_is_interrupted() -> Iterator[None]:
+    """Let a SIGTERM end the block as a Ctrl-C does: in order, and with word how to go on."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _model_directory(given: Path | None) -> Path:

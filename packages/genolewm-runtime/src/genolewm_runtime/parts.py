@@ -2,24 +2,40 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import BinaryIO
 
-from genolewm_core.artifacts.atomic import write_atomic
+from genolewm_core.artifacts.atomic import write_atomic, writing
 from genolewm_core.artifacts.manifest import canonical_json
-from genolewm_core.errors import ConfigError, ResourceError
+from genolewm_core.errors import ConfigError, InputError, ResourceError
 from genolewm_runtime.shards import ShardOutcome
 from genolewm_runtime.writers import read_shard_outcome
 
 __all__ = ["Parts"]
 
 _PLAN = "run.json"
+_SPOOL = "standard-input"
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What the folder says about its run.
+
+    Attributes:
+        fingerprint: of everything that decides the output.
+        replace: whether the run may replace a file that has the output's name: the user said so, or the run
+            has begun to publish and the file is its own.
+    """
+
+    fingerprint: str
+    replace: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,54 +46,75 @@ class Parts:
 
     @classmethod
     @contextmanager
-    def take(cls, output: Path, fingerprint: str, *, fresh: bool) -> Iterator[Parts]:
-        """Create the folder or take it up, and keep other runs away from it while the block runs.
+    def take(cls, output: Path, *, fresh: bool) -> Iterator[Parts]:
+        """Make the folder or take it up, and keep other runs away from it while the block runs.
+
+        A folder in which no run was begun is removed again.
 
         Args:
             output: the output that the run will publish.
-            fingerprint: of everything that decides the output.
-            fresh: drop another run's unfinished work, and allow that the output exists.
+            fresh: allow that the output exists.
 
         Raises:
-            ConfigError: `output-exists`, `resume-conflict`.
+            ConfigError: `output-exists`.
             ResourceError: `output-busy`, `output-unwritable`.
         """
         folder = output.with_name(f".{output.name}.parts")
-        found = _planned(folder)
-        # A run that was cut off after it published is finished by running it again.
-        if output.exists() and not fresh and found != fingerprint:
-            raise ConfigError(
-                "output-exists",
-                "The output exists already; it was not touched.",
-                where=str(output),
-                next_step="choose another --output, or give --fresh to replace it",
-            )
-        if found not in (None, fingerprint) and not fresh:
+        if not fresh:
+            _refuse_existing(output, folder)
+        lock = _take(folder, output)
+        try:
+            if not fresh:
+                _refuse_existing(output, folder)  # another run may have published until the lock was ours
+            yield cls(folder)
+        finally:
+            # By descriptor: after `remove` the path may already be another run's.
+            with contextlib.suppress(OSError):
+                os.unlink(_SPOOL, dir_fd=lock)  # the next run is given the same bytes again
+            with contextlib.suppress(OSError):
+                if os.fstat(lock).st_nlink:
+                    folder.rmdir()  # only when it is empty
+            os.close(lock)
+
+    def begin(self, fingerprint: str, *, fresh: bool) -> None:
+        """Make the folder that of a run: go on with its finished shards, or start with none.
+
+        Args:
+            fingerprint: of everything that decides the output.
+            fresh: drop unfinished work, the run's own as well.
+
+        Raises:
+            ConfigError: `resume-conflict`.
+            ResourceError: `output-unwritable`.
+        """
+        plan = _plan_of(self.folder)
+        if not fresh and plan is not None:
+            if plan.fingerprint == fingerprint:
+                return
             raise ConfigError(
                 "resume-conflict",
                 "An unfinished run with other inputs, options or versions is in the way.",
-                where=str(folder),
+                where=str(self.folder),
                 next_step="finish it with its own command, or give --fresh to drop it",
             )
-        try:
-            folder.mkdir(exist_ok=True)
-            lock = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
-        except OSError as error:
-            raise ResourceError(
-                "output-unwritable",
-                "The folder for unfinished work cannot be made.",
-                where=str(folder),
-                found=error.strerror,
-                next_step="check free space and permissions, or choose another --output",
-            ) from error
-        try:
-            _lock(lock, output)
-            if found != fingerprint:
-                _empty(folder)
-                write_atomic(folder / _PLAN, canonical_json({"fingerprint": fingerprint}))
-            yield cls(folder)
-        finally:
-            os.close(lock)
+        self._empty(keep={_SPOOL})
+        self._write(_Plan(fingerprint, replace=fresh))
+
+    def spool(self, stream: BinaryIO) -> Path:
+        """Copy a stream into the folder, readable by its owner only, because it is read more than once.
+
+        Raises:
+            InputError: `vcf-unreadable`, when the stream cannot be read.
+            ResourceError: `output-unwritable`.
+        """
+        path = self.folder / _SPOOL
+        with writing(path):
+            path.unlink(missing_ok=True)
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            with open(descriptor, "wb") as file:
+                while block := _read(stream):
+                    file.write(block)
+        return path
 
     def shard(self, index: int) -> Path:
         """Where a shard's file lies."""
@@ -89,17 +126,85 @@ class Parts:
         text = read_shard_outcome(path) if path.exists() else None
         return None if text is None else ShardOutcome.from_json(index, text)
 
+    def publishing(self, fingerprint: str) -> None:
+        """Note that a file of the output's name is from now on the run's own."""
+        self._write(_Plan(fingerprint, replace=True))
+
     def remove(self) -> None:
-        """Remove the folder; the run is over."""
-        shutil.rmtree(self.folder)
+        """Remove the folder; the run is over. Until its contents are gone, the run can still be repeated."""
+        with writing(self.folder):
+            self._empty(keep={_PLAN})
+            (self.folder / _PLAN).unlink()
+        with contextlib.suppress(OSError):
+            self.folder.rmdir()
+
+    def _empty(self, keep: set[str]) -> None:
+        with writing(self.folder):
+            for path in self.folder.iterdir():
+                if path.name not in keep:
+                    path.unlink()
+
+    def _write(self, plan: _Plan) -> None:
+        write_atomic(self.folder / _PLAN, canonical_json(asdict(plan)))
 
 
-def _planned(folder: Path) -> str | None:
-    """Fingerprint of the run that a folder belongs to; None when it belongs to none."""
+def _refuse_existing(output: Path, folder: Path) -> None:
+    plan = _plan_of(folder)
+    # A run that was cut off while it published is finished by running it again.
+    if not output.exists() or (plan is not None and plan.replace):
+        return
+    raise ConfigError(
+        "output-exists",
+        "The output exists already; it was not touched.",
+        where=str(output),
+        next_step="choose another --output, or give --fresh to replace it",
+    )
+
+
+def _plan_of(folder: Path) -> _Plan | None:
+    """The plan of the run that a folder belongs to; None when it belongs to none."""
     try:
-        return str(json.loads((folder / _PLAN).read_text())["fingerprint"])
-    except (OSError, ValueError, KeyError, TypeError):
+        raw = json.loads((folder / _PLAN).read_bytes())
+        return _Plan(str(raw["fingerprint"]), bool(raw["replace"]))
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
         return None
+    except OSError as error:
+        # Not to be taken for an empty folder: a run's work would be dropped.
+        raise ResourceError(
+            "output-unwritable",
+            "The folder of unfinished work cannot be read.",
+            where=str(folder),
+            found=error.strerror,
+            next_step="check the disk and the folder's permissions, then run the same command again",
+        ) from error
+
+
+def _take(folder: Path, output: Path) -> int:
+    """Make the folder and lock it; returns the descriptor that holds the lock."""
+    while True:
+        try:
+            folder.mkdir(mode=0o700, exist_ok=True)
+            lock = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError as error:
+            if isinstance(error, FileNotFoundError) and output.parent.is_dir():
+                continue  # another run has just ended and removed the folder
+            raise ResourceError(
+                "output-unwritable",
+                "The folder for unfinished work cannot be made.",
+                where=str(folder),
+                found=error.strerror,
+                next_step="check free space and permissions, or choose another --output",
+            ) from error
+        try:
+            _lock(lock, output)
+            if os.fstat(lock).st_ino == folder.stat().st_ino:
+                return lock
+        except FileNotFoundError:
+            pass
+        except BaseException:
+            os.close(lock)
+            raise
+        os.close(lock)
 
 
 def _lock(descriptor: int, output: Path) -> None:
@@ -114,6 +219,10 @@ def _lock(descriptor: int, output: Path) -> None:
         ) from error
 
 
-def _empty(folder: Path) -> None:
-    for path in folder.iterdir():
-        path.unlink()
+def _read(stream: BinaryIO) -> bytes:
+    try:
+        return stream.read(1 << 20)
+    except OSError as error:
+        raise InputError(
+            "vcf-unreadable", "Standard input cannot be read.", where="--vcf -", found=error.strerror
+        ) from error

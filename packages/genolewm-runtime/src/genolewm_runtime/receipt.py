@@ -13,9 +13,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from genolewm_core.artifacts.atomic import publishing
+from genolewm_core.artifacts.atomic import writing
 
-__all__ = ["Receipt", "receipt_path", "write_receipt"]
+__all__ = ["Receipt", "receipt_path", "stage_receipt"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +31,7 @@ class Receipt:
         rows: status -> number of rows; with the reasons, every row is accounted for.
         reasons: reason -> number of rows.
         n_tok: tokens run through the model, by the shards of this process and those resumed.
+        calibrated: the model has a calibration table for these options on this backend.
     """
 
     guard: str
@@ -44,6 +45,7 @@ class Receipt:
     reasons: Mapping[str, int]
     n_tok: int
     demonstration: bool
+    calibrated: bool
     schema_version: str = "1.0.0"
 
 
@@ -52,17 +54,23 @@ def receipt_path(output: Path) -> Path:
     return output.with_name(f"{output.name}.receipt.json")
 
 
-def write_receipt(output: Path, receipt: Receipt, staging: Path) -> Path:
-    """Write the receipt beside the output, stamped with the time in UTC; returns its path.
+def stage_receipt(output: Path, receipt: Receipt, staging: Path) -> tuple[Path, Path]:
+    """Write the receipt, stamped with the time in UTC, to a file that is yet to get its name.
 
     Args:
         output: what the receipt is about.
         receipt: what it says.
-        staging: folder for the temporary file.
+        staging: folder on the same file system for the file.
+
+    Returns:
+        The file and its final name.
+
+    Raises:
+        ResourceError: `output-unwritable`.
     """
-    path = receipt_path(output)
+    path, staged = receipt_path(output), staging / "receipt"
     stamp = datetime.now(UTC).replace(microsecond=0).isoformat()
     text = json.dumps({**asdict(receipt), "timestamp": stamp}, indent=2, sort_keys=True)
-    with publishing(path, staging) as temporary:
-        temporary.write_text(text + "\n")
-    return path
+    with writing(path):
+        staged.write_text(text + "\n")
+    return staged, path

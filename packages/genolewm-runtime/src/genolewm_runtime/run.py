@@ -10,25 +10,33 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import BinaryIO
 
-from genolewm_core.artifacts.manifest import ModelDirectory, canonical_json
+from genolewm_core.artifacts.atomic import publish
+from genolewm_core.artifacts.manifest import ModelDirectory, canonical_json, digest_file
 from genolewm_core.errors import ConfigError, InputError, ResourceError
 from genolewm_core.genome.reference import Reference
 from genolewm_core.genome.survey import Survey, survey
 from genolewm_core.genome.vcf import read_rows
+from genolewm_core.logs import emit
 from genolewm_core.scoring.backend import Backend, resolve_backend
+from genolewm_core.scoring.calibration import key_of
+from genolewm_core.scoring.calibration_file import load_calibration
 from genolewm_core.scoring.passes import PassOptions
 from genolewm_runtime import __version__, guard
 from genolewm_runtime.parts import Parts
-from genolewm_runtime.receipt import Receipt, receipt_path, write_receipt
+from genolewm_runtime.receipt import Receipt, receipt_path, stage_receipt
+from genolewm_runtime.run_log import log_accounts, log_plan, log_published, log_resumed_shard, log_survey
 from genolewm_runtime.scoring import Shard, shards_of
 from genolewm_runtime.shards import ScorerSpec, ShardOutcome, score_shards
-from genolewm_runtime.writers import write_table, writer_for
+from genolewm_runtime.writers import FinishedShards, format_of, stage_table
 
 __all__ = ["RunSummary", "VcfRun", "run_vcf"]
 
@@ -41,15 +49,18 @@ class VcfRun:
     """What to score and where to put it.
 
     Attributes:
+        vcf: a file, or an open binary stream, which is copied beside the output while the run lasts.
+        annotation: GFF3 of transcripts on the reference's assembly, for genes, consequences and regions.
         jobs: processes, each with its own copy of the model.
-        fresh: replace an existing output, and drop an unfinished run with other inputs or options.
+        fresh: start anew: drop unfinished work of any run, and replace an existing output.
     """
 
-    vcf: Path
+    vcf: Path | BinaryIO
     reference: Path
     output: Path
     model: Path
     options: PassOptions
+    annotation: Path | None = None
     backend: str = "auto"
     jobs: int = 1
     fresh: bool = False
@@ -95,23 +106,21 @@ def run_vcf(
     Raises:
         InputError, ConfigError, ResourceError, ProvenanceError, DeploymentError: see `errors.CODES`.
     """
-    writer_for(run.output)
     _check(run)
     model = ModelDirectory.open(run.model)
     backend = resolve_backend(run.backend)
     reference = Reference(run.reference)
-    found = survey(run.vcf, reference)
-    on_survey(found)
     status = guard.status()
     spec = ScorerSpec(
         model=run.model,
         reference=run.reference,
+        annotation=run.annotation,
         backend=backend,
         options=run.options,
         threads=None if run.jobs == 1 else max(1, (os.cpu_count() or 1) // run.jobs),
         guard_level="none" if status is None else status.enforced_by,
     )
-    fingerprint = _fingerprint(run, model, reference, backend)
+    log_plan(run, backend)
     counts: Counter[tuple[str, str | None]] = Counter()
     levels: set[str] = {spec.guard_level}
     n_tok = resumed = 0
@@ -124,22 +133,34 @@ def run_vcf(
         n_tok += outcome.n_tok
         on_shard(outcome)
 
-    with Parts.take(run.output, fingerprint, fresh=run.fresh) as parts:
+    with Parts.take(run.output, fresh=run.fresh) as parts:
+        vcf = run.vcf if isinstance(run.vcf, Path) else parts.spool(run.vcf)
+        started = time.monotonic()
+        found = survey(vcf, reference)
+        log_survey(found, time.monotonic() - started)
+        _check_order(run.output, vcf, found)
+        on_survey(found)
+        fingerprint = _fingerprint(run, vcf, model, reference, backend)
+        parts.begin(fingerprint, fresh=run.fresh)
 
         def unfinished() -> Iterator[tuple[Shard, Path]]:
             nonlocal resumed
-            for shard in shards_of(read_rows(run.vcf, reference), run.options.geometry):
+            for shard in shards_of(read_rows(vcf, reference), run.options.geometry):
                 path = parts.shard(shard.index)
                 paths.append(path)
                 outcome = parts.finished(shard.index)
                 if outcome is None:
+                    if path.exists():
+                        emit("shard_damaged", index=shard.index)
                     yield shard, path
                 else:
                     resumed += 1
+                    log_resumed_shard(outcome)
                     account(outcome)
 
-        for outcome in score_shards(spec, unfinished(), run.jobs, loaded):
-            account(outcome)
+        with closing(score_shards(spec, unfinished(), run.jobs, loaded)) as outcomes:
+            for outcome in outcomes:
+                account(outcome)
         receipt = Receipt(
             guard=min(levels, key=_GUARD_LEVELS.index),
             model_name=model.manifest.name,
@@ -152,25 +173,28 @@ def run_vcf(
             reasons=_totals(counts, 1),
             n_tok=n_tok,
             demonstration=model.manifest.demonstration,
+            calibrated=load_calibration(model, key_of(model, run.options, backend)) is not None,
         )
         about = {"schema": "1.0.0", "model_id": receipt.model_id, "fingerprint": fingerprint}
-        # An old receipt never lies beside a new output: it goes first, and a kill in between is resumed.
-        receipt_path(run.output).unlink(missing_ok=True)
-        write_table(paths, run.output, parts.folder, {"genolewm": json.dumps(about)}, counts.total())
-        receipt_file = write_receipt(run.output, receipt, parts.folder)
+        started = time.monotonic()
+        shards = FinishedShards(paths, vcf, {"genolewm": json.dumps(about)})
+        staged = stage_table(shards, run.output, parts.folder, counts.total())
+        staged.append(stage_receipt(run.output, receipt, parts.folder))
+        parts.publishing(fingerprint)
+        # The receipt comes last: where it lies, everything does. An old receipt or index goes before the
+        # file it does not belong to appears; a kill in between is made good by the next run.
+        publish(staged, obsolete=_belonging_to(run.output))
+        log_published(run, counts.total(), len(paths), time.monotonic() - started)
         parts.remove()
-    return RunSummary(run.output, receipt_file, backend, dict(counts), n_tok, resumed)
+    receipt_file = receipt_path(run.output)
+    summary = RunSummary(run.output, receipt_file, backend, dict(counts), n_tok, resumed)
+    log_accounts(summary, len(paths))
+    return summary
 
 
 def _check(run: VcfRun) -> None:
-    folder = run.output.parent
-    if not folder.is_dir() or not os.access(folder, os.W_OK):
-        raise ResourceError(
-            "output-unwritable",
-            "The output's folder does not exist or cannot be written to.",
-            where=str(folder),
-            next_step="create the folder, or choose another --output",
-        )
+    """Refuse at once what could only fail after hours."""
+    format_of(run.output)
     if run.jobs < 1:
         raise ConfigError(
             "config-invalid",
@@ -179,20 +203,52 @@ def _check(run: VcfRun) -> None:
             expected="1 or more",
             found=str(run.jobs),
         )
+    folder = run.output.parent
+    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+        raise ResourceError(
+            "output-unwritable",
+            "The output's folder does not exist or cannot be written to.",
+            where=str(folder),
+            next_step="create the folder, or choose another --output",
+        )
+    for path in (run.output, *_belonging_to(run.output)):
+        if path.is_dir():
+            raise ResourceError(
+                "output-unwritable",
+                "A folder is in the way of a file.",
+                where=str(path),
+                next_step="choose another --output",
+            )
 
 
-def _fingerprint(run: VcfRun, model: ModelDirectory, reference: Reference, backend: str) -> str:
+def _check_order(output: Path, vcf: Path, found: Survey) -> None:
+    if format_of(output).needs_order and not found.sorted:
+        raise InputError(
+            "vcf-unsorted",
+            "The VCF's records are not in order, so a VCF of scores could not be indexed.",
+            where=vcf.name,
+            expected="each contig's records in one block, by position",
+            next_step="sort the VCF with: bcftools sort, or choose another format of --output",
+        )
+
+
+def _belonging_to(output: Path) -> list[Path]:
+    """Files that say something about an output and are wrong beside any other."""
+    return [receipt_path(output), *format_of(output).indexes_of(output)]
+
+
+def _fingerprint(run: VcfRun, vcf: Path, model: ModelDirectory, reference: Reference, backend: str) -> str:
     """Digest of everything that decides the output's bytes; stays in the user's own folder.
 
     A reference is known by its contigs, size and time of change: hashing three gigabytes on every run would
     cost more than it tells.
     """
     try:
-        with run.vcf.open("rb") as file:
+        with vcf.open("rb") as file:
             vcf_sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise InputError(
-            "vcf-unreadable", "The VCF cannot be read.", where=str(run.vcf), found=error.strerror
+            "vcf-unreadable", "The VCF cannot be read.", where=str(vcf), found=error.strerror
         ) from error
     about = run.reference.stat()
     parts = {
@@ -201,6 +257,7 @@ def _fingerprint(run: VcfRun, model: ModelDirectory, reference: Reference, backe
         "model_id": model.manifest.model_id,
         "backend": backend,
         "options": asdict(run.options),
+        "annotation_sha256": None if run.annotation is None else digest_file(run.annotation).sha256,
         "versions": {name: _version(name) for name in _COMPUTING},
     }
     return hashlib.sha256(canonical_json(parts)).hexdigest()

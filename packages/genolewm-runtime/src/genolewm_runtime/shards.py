@@ -9,21 +9,29 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import threading
+import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import get_context, parent_process
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 from genolewm_core.artifacts.manifest import ModelDirectory
 from genolewm_core.errors import GenoLeWMError, ResourceError
 from genolewm_core.genome.reference import Reference
+from genolewm_core.logs import LogSettings, emit, open_log, settings, withhold_messages
 from genolewm_core.scoring.backend import Backend, load_backend
+from genolewm_core.scoring.calibration import key_of
+from genolewm_core.scoring.calibration_file import load_calibration
 from genolewm_core.scoring.passes import PassOptions
 from genolewm_runtime import guard
+from genolewm_runtime.run_log import log_shard
 from genolewm_runtime.scoring import Shard, score_rows
 from genolewm_runtime.writers import write_shard
 
@@ -38,10 +46,12 @@ class ScorerSpec:
         threads: compute threads of one process; None lets the library choose.
         guard_level: what closes the network in the parent: "seccomp", "python-only" or "none". A worker
             installs the same and refuses to start with less.
+        annotation: GFF3 of transcripts; None leaves genes, consequences and regions out.
     """
 
     model: Path
     reference: Path
+    annotation: Path | None
     backend: str
     options: PassOptions
     threads: int | None
@@ -83,28 +93,45 @@ class ShardScorer:
     """Scores shards with one loaded model and one open reference."""
 
     def __init__(self, spec: ScorerSpec, loaded: Backend | None = None) -> None:
+        started = time.monotonic()
         model = ModelDirectory.open(spec.model)
         self._spec = spec
         self._reference = Reference(spec.reference)
         self._backend = loaded or load_backend(spec.backend, model, threads=spec.threads)
         self._default_heads = model.manifest.default_heads
+        self._calibration = load_calibration(model, key_of(model, spec.options, spec.backend))
+        self._annotation = None
+        if spec.annotation is not None:
+            from genolewm_core.genome.annotation import Annotation
+
+            self._annotation = Annotation.read(spec.annotation, self._reference.contigs)
+        worker = parent_process() is not None
+        emit("model_loaded", backend=spec.backend, worker=worker, seconds=time.monotonic() - started)
 
     def score(self, shard: Shard, path: Path) -> ShardOutcome:
         """Score a shard and write it to `path`, atomically."""
+        started = time.monotonic()
         scored, n_tok = score_rows(
-            shard.rows, self._reference, self._backend, self._spec.options, self._default_heads
+            shard.rows,
+            self._reference,
+            self._backend,
+            self._spec.options,
+            self._default_heads,
+            self._calibration,
+            self._annotation,
         )
         counts = Counter((row.status, row.reason) for row in scored)
         scorable = sum(row.status in ("scorable", "identity") for row in shard.rows)
         outcome = ShardOutcome(shard.index, dict(counts), scorable, n_tok, self._spec.guard_level)
         write_shard(path, scored, outcome.to_json())
+        log_shard(outcome, time.monotonic() - started)
         return outcome
 
 
 def score_shards(
     spec: ScorerSpec, shards: Iterable[tuple[Shard, Path]], jobs: int, loaded: Backend | None = None
-) -> Iterator[ShardOutcome]:
-    """Score shards to their paths, in any order of completion.
+) -> Generator[ShardOutcome, None, None]:
+    """Score shards to their paths, in any order of completion; closing the generator ends the workers.
 
     Args:
         spec: what a process loads.
@@ -136,48 +163,75 @@ def score_shards(
 def _score_in_pool(
     spec: ScorerSpec, shards: Iterable[tuple[Shard, Path]], jobs: int
 ) -> Iterator[ShardOutcome]:
-    with ProcessPoolExecutor(
-        jobs, mp_context=get_context("spawn"), initializer=_start_worker, initargs=(spec,)
-    ) as pool:
+    context = get_context("spawn")
+    # Workers end when the other side of this pipe is closed: by us, or by the system when we are killed.
+    theirs, ours = context.Pipe(duplex=False)
+    with ours, theirs, ProcessPoolExecutor(jobs, context, _start_worker, (spec, theirs, settings())) as pool:
         pending: set[Future[ShardOutcome]] = set()
         try:
             for shard, path in shards:
-                pending.add(pool.submit(_score_in_worker, shard, path))
+                with _signals_held():
+                    pending.add(pool.submit(_score_in_worker, shard, path))
                 if len(pending) >= 2 * jobs:
                     done, pending = wait(pending, return_when=FIRST_COMPLETED)
                     yield from (future.result() for future in done)
             while pending:
                 done, pending = wait(pending, return_when=FIRST_COMPLETED)
                 yield from (future.result() for future in done)
+        except BaseException:
+            ours.close()  # a shard may take minutes, and nobody waits for it any more
+            raise
         finally:
             for future in pending:
                 future.cancel()
 
 
-_worker: ShardScorer | GenoLeWMError | None = None
+@contextmanager
+def _signals_held() -> Iterator[None]:
+    """Processes that are started in the block never see a Ctrl-C, which a terminal sends to all at once.
 
-
-def _start_worker(spec: ScorerSpec) -> None:
-    global _worker
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    Only this process answers it; its workers end with it, and print nothing.
+    """
+    held = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
     try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, held)
+
+
+_worker: ShardScorer | Exception | None = None
+
+
+def _start_worker(spec: ScorerSpec, parent: Connection, log: LogSettings | None) -> None:
+    global _worker
+    withhold_messages()
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+    try:
+        if log is not None:
+            open_log(log)
         if spec.guard_level != "none":
             guard.install(allow_unenforced=spec.guard_level == "python-only")
         _worker = ShardScorer(spec)
-    except GenoLeWMError as error:
-        # Raised by the first task: an error of an initializer reaches the parent without its type.
+    except Exception as error:
+        # Raised by the first task: an error of an initializer reaches the parent without its type, and is
+        # printed with its message.
         _worker = error
 
 
 def _score_in_worker(shard: Shard, path: Path) -> ShardOutcome:
-    if isinstance(_worker, ShardScorer):
-        return _worker.score(shard, path)
-    raise _worker or RuntimeError("the worker was not started")
+    try:
+        if isinstance(_worker, ShardScorer):
+            return _worker.score(shard, path)
+        raise _worker or RuntimeError("the worker was not started")
+    except GenoLeWMError:
+        raise
+    except Exception as error:
+        # The parent sees the error without its places.
+        emit("failed_unexpectedly", kind=error, places=error, worker=True)
+        raise
 
 
-def _end_with_parent() -> None:
+def _end_with(parent: Connection) -> None:
     # A killed parent cannot stop its workers, and they would write into the folder of a later run.
-    parent = parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
+    parent.poll(None)
+    os._exit(1)

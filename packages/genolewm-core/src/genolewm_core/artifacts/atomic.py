@@ -6,14 +6,34 @@ is flushed too, so that a power cut cannot bring the old state back after succes
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from genolewm_core.errors import ResourceError
 
-__all__ = ["publishing", "write_atomic"]
+__all__ = ["publish", "publishing", "write_atomic", "writing"]
+
+
+@contextmanager
+def writing(target: Path) -> Iterator[None]:
+    """Report what the system says against writing as an error that names `target`.
+
+    Raises:
+        ResourceError: `output-unwritable`, for any OSError of the block.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise ResourceError(
+            "output-unwritable",
+            "A file could not be written.",
+            where=str(target),
+            found=error.strerror or type(error).__name__,
+            next_step="check free space and permissions of the folder, then run the same command again",
+        ) from error
 
 
 @contextmanager
@@ -30,20 +50,15 @@ def publishing(target: Path, staging: Path | None = None) -> Iterator[Path]:
     """
     temporary = (staging or target.parent) / f".{target.name}.{os.getpid()}.tmp"
     try:
-        yield temporary
-        _flush(temporary)
-        os.replace(temporary, target)
-        _flush(target.parent)
-    except OSError as error:
-        raise ResourceError(
-            "output-unwritable",
-            "A file could not be written.",
-            where=str(target),
-            found=error.strerror or type(error).__name__,
-            next_step="check free space and permissions of the folder, then run the same command again",
-        ) from error
+        with writing(target):
+            yield temporary
+            _flush(temporary)
+            os.replace(temporary, target)
+            _flush(target.parent)
     finally:
-        temporary.unlink(missing_ok=True)
+        # What stopped the writing may stop this as well, and is the error to report.
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 def write_atomic(target: Path, data: bytes) -> None:
@@ -54,6 +69,33 @@ def write_atomic(target: Path, data: bytes) -> None:
     """
     with publishing(target) as temporary:
         temporary.write_bytes(data)
+
+
+def publish(staged: Sequence[tuple[Path, Path]], obsolete: Iterable[Path] = ()) -> None:
+    """Give several finished files of one file system their final names, one after the other.
+
+    Everything is on disk before the first name changes, so that little but a kill can come between the
+    names; a caller that keeps a note of the work can then do it again.
+
+    Args:
+        staged: (temporary path, final name), in the order in which they are to appear.
+        obsolete: final names whose files go first, because they would belong to none or to the wrong file.
+
+    Raises:
+        ResourceError: `output-unwritable`.
+    """
+    for temporary, target in staged:
+        with writing(target):
+            _flush(temporary)
+    for path in obsolete:
+        with writing(path):
+            path.unlink(missing_ok=True)
+    for temporary, target in staged:
+        with writing(target):
+            os.replace(temporary, target)
+    for folder in dict.fromkeys(target.parent for _, target in staged):
+        with writing(folder):
+            _flush(folder)
 
 
 def _flush(path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Score tables on disk: shards of a run, and the published Parquet or TSV file.
+"""The columns of a score table, and the shards that a run keeps of it until it is whole.
 
 The columns are described in docs/formats/scores.md.
 """
@@ -8,18 +8,18 @@ from __future__ import annotations
 import errno
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
 
 from genolewm_core.artifacts.atomic import publishing
-from genolewm_core.errors import ConfigError, InternalError
 from genolewm_core.scoring.heads import HEADS
 from genolewm_runtime.scoring import ScoredRow
 
-__all__ = ["SCHEMA", "read_shard_outcome", "table_of", "write_shard", "write_table", "writer_for"]
+__all__ = ["SCHEMA", "FinishedShards", "as_os_error", "read_shard_outcome", "table_of", "write_shard"]
 
 SCHEMA: dict[str, type[pl.DataType]] = {
     "row": pl.Int64,
@@ -50,8 +50,28 @@ SCHEMA: dict[str, type[pl.DataType]] = {
 }
 
 _CALIBRATED = ("sigma_calibrated", "bucket_id", "confidence", "low_confidence", "ensemble")
-_ROW_GROUP_ROWS = 16_384
 _OUTCOME_KEY = "genolewm.shard"
+
+
+@dataclass(frozen=True, slots=True)
+class FinishedShards:
+    """What a format is written from.
+
+    Attributes:
+        paths: files of `write_shard`, in order.
+        vcf: the input they were scored from.
+        metadata: goes into formats that have a place for it.
+    """
+
+    paths: Sequence[Path]
+    vcf: Path
+    metadata: Mapping[str, str]
+
+    def tables(self) -> Iterator[pl.DataFrame]:
+        """The tables, one at a time."""
+        for path in self.paths:
+            # Not a pattern: a folder may be called "run[1]".
+            yield pl.read_parquet(path, glob=False)
 
 
 def table_of(rows: Sequence[ScoredRow]) -> pl.DataFrame:
@@ -87,7 +107,7 @@ def table_of(rows: Sequence[ScoredRow]) -> pl.DataFrame:
 
 def write_shard(path: Path, rows: Sequence[ScoredRow], outcome: str) -> None:
     """Write a shard atomically, with a summary of it in the file's metadata."""
-    with publishing(path) as temporary, _as_os_error():
+    with publishing(path) as temporary, as_os_error():
         table_of(rows).write_parquet(temporary, compression="zstd", metadata={_OUTCOME_KEY: outcome})
 
 
@@ -99,90 +119,12 @@ def read_shard_outcome(path: Path) -> str | None:
         return None
 
 
-def _write_parquet(shards: Sequence[Path], target: Path, metadata: dict[str, str]) -> int:
-    # Streaming keeps memory flat; a fixed row group size keeps the bytes the same on every run. A folder's
-    # name may hold characters that would otherwise be expanded.
-    pl.scan_parquet(list(shards), schema=SCHEMA, glob=False).sink_parquet(
-        target,
-        compression="zstd",
-        row_group_size=_ROW_GROUP_ROWS,
-        maintain_order=True,
-        metadata=metadata,
-    )
-    return int(pl.scan_parquet(target, glob=False).select(pl.len()).collect().item())
-
-
-def _write_tsv(shards: Sequence[Path], target: Path, metadata: dict[str, str]) -> int:
-    del metadata  # TSV has no place for it that every reader would skip; the receipt holds it
-    rows = 0
-    with target.open("wb") as file:
-        file.write(("\t".join(SCHEMA) + "\n").encode())
-        for shard in shards:
-            table = pl.read_parquet(shard, glob=False)
-            table.write_csv(file, separator="\t", include_header=False)
-            rows += len(table)
-    return rows
-
-
-Writer = Callable[[Sequence[Path], Path, dict[str, str]], int]
-
-_WRITERS: dict[str, Writer] = {".parquet": _write_parquet, ".tsv": _write_tsv}
-
-
-def write_table(
-    shards: Sequence[Path], target: Path, staging: Path, metadata: dict[str, str], n_rows: int
-) -> None:
-    """Publish finished shards, in order, as one table in the format of the target's name.
-
-    Args:
-        shards: files of `write_shard`.
-        target: the output.
-        staging: folder for the temporary file.
-        metadata: goes into formats that have a place for it.
-        n_rows: rows that the table must hold.
-
-    Raises:
-        ConfigError: `output-format`.
-        ResourceError: `output-unwritable`.
-        InternalError: `rows-lost`.
-    """
-    write = writer_for(target)
-    with publishing(target, staging) as temporary, _as_os_error():
-        found = write(shards, temporary, metadata)
-        if found != n_rows:
-            raise InternalError(
-                "rows-lost",
-                "The table would not hold every row; nothing was published.",
-                where=str(target),
-                expected=f"{n_rows} rows",
-                found=f"{found} rows",
-            )
-
-
 @contextmanager
-def _as_os_error() -> Iterator[None]:
-    """polars reports a full disk as an error of its own; give it the name the system gave it."""
+def as_os_error() -> Iterator[None]:
+    """Raise what polars reports in its own words, such as a full disk, as the system's error."""
     try:
         yield
     except pl.exceptions.PolarsError as error:
-        number = re.search(r"os error (\d+)", str(error))
+        number = re.search(r"(?:os error |Errno )(\d+)", str(error))
         code = int(number.group(1)) if number else errno.EIO
         raise OSError(code, os.strerror(code)) from None
-
-
-def writer_for(output: Path) -> Writer:
-    """The writer of an output's format, by its ending.
-
-    Raises:
-        ConfigError: `output-format`.
-    """
-    try:
-        return _WRITERS[output.suffix.lower()]
-    except KeyError:
-        raise ConfigError(
-            "output-format",
-            "The output's format cannot be told from its name.",
-            where="--output",
-            expected=" or ".join(f"a name ending in {ending}" for ending in _WRITERS),
-            found=f"a name ending in {output.suffix!r}" if output.suffix else "a name without an ending",
-        ) from None
