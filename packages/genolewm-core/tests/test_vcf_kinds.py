@@ -109,6 +109,12 @@ REFUSED: list[tuple[str, bytes, str, str]] = [
     ("Another version, such as 3.3", vcf("1 G I2A", version="3.3"), "version", "VCF 4"),
     ("gzip or bgzip cut short or damaged", gzip.compress(ONE)[:-5], "damaged or cut short", "again"),
     ("A record cut short, or POS no whole number", ONE + b"chr1\t1\t.\tG", "cut record", "bcftools view"),
+    (
+        "A record cut short, or POS no whole number",
+        vcf("chr1 1 . G A . . . GT 0/0", columns=COLUMNS + SAMPLES)[:-1],
+        "ends within a record",
+        "again",
+    ),
     ("A record cut short, or POS no whole number", vcf("1 G A", "x G A"), "malformed", "bcftools view"),
     ("Spaces instead of tabs", ONE.replace(b"\t", b" "), "column line", "bcftools view"),
     (

@@ -46,7 +46,7 @@ def recognise(head: bytes, name: str) -> Recognised:
         head: the first bytes of its content, after decompression; a few hundred are enough.
         name: name of the file, for commands that the next step spells out.
     """
-    if not head:
+    if not head.strip():
         return Recognised("an empty file", "export or download the file again")
     if head.startswith(b"BCF"):
         return Recognised("a BCF", f"convert it with: bcftools view -Oz -o converted.vcf.gz {name}")

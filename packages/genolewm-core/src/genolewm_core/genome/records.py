@@ -63,6 +63,7 @@ class VcfRecords:
         self.stated_assemblies: frozenset[str] = frozenset()
         """GRCh37 and GRCh38 as far as the header's `##reference` and `##contig` lines name them."""
         self._count = 0
+        self._columns = len(_COLUMNS)
         self._stream = self._open()
         try:
             self._read_header()
@@ -101,11 +102,21 @@ class VcfRecords:
 
     def _lines(self) -> Iterator[bytes]:
         readline = functools.partial(self._stream.readline, _LINE_LIMIT_BYTES)
+        line = b"\n"
         try:
             for line in iter(readline, b""):
                 if len(line) == _LINE_LIMIT_BYTES:
                     raise self._error("has a line that is too long", expected="lines below 256 MiB")
                 yield line
+            # Plain text has no end marker: a last line without an end and with too few columns was cut.
+            columns = line.count(b"\t") + 1
+            if line[-1:] != b"\n" and columns < self._columns:
+                raise self._error(
+                    "ends within a record",
+                    expected=f"{self._columns} columns between tabs, as in the column line",
+                    found=f"{columns} columns and no end of line",
+                    next_step=_AGAIN,
+                )
         except (OSError, EOFError, zlib.error) as error:
             raise self._error(
                 "is damaged or cut short", found=type(error).__name__, next_step=_AGAIN
@@ -192,6 +203,7 @@ class VcfRecords:
     def _check_columns(self, line: str, number: int) -> None:
         names = line.split("\t")
         if names[:8] == _COLUMNS:
+            self._columns = len(names)
             return
         pairs = enumerate(zip(_COLUMNS, names, strict=False), 1)
         wrong = next((f"column {at} is not {name}" for at, (name, given) in pairs if given != name), "")
