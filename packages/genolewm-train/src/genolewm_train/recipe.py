@@ -52,7 +52,7 @@ class Recipe:
 
     network: Architecture = ARCHITECTURES["mini"]
     stages: tuple[Stage, ...] = (Stage(0.9, 16, 16, 256), Stage(0.1, 3, 1, 1_545))
-    n_steps: int = 1_700
+    n_steps: int = 1_400
     seed: int = 0
     threads: int = 2
     human: float = 0.88
