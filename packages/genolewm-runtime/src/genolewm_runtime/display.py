@@ -171,4 +171,12 @@ def show_score(row: ScoredRow, model_name: str) -> None:
         for name, value in row.values.items():
             marker = "  (default score)" if name == row.head else ""
             table.add_row(name, "not defined" if value is None else f"{value:.4f}{marker}")
+    if row.effect is not None:
+        table.add_row("gene", row.effect.gene)
+        table.add_row("consequence", row.effect.consequence)
+    if row.calibrated is not None and row.calibrated.sigma_calibrated is not None:
+        low = ", low confidence" if row.calibrated.low_confidence else ""
+        table.add_row(
+            "percentile", f"{row.calibrated.sigma_calibrated:.4f} of {row.calibrated.bucket_id}{low}"
+        )
     console().print(table)

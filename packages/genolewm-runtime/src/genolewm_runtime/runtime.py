@@ -10,10 +10,13 @@ import numpy.typing as npt
 
 from genolewm_core.artifacts.manifest import Contract, Manifest, ModelDirectory
 from genolewm_core.errors import ConfigError, InputError
+from genolewm_core.genome.annotation import Annotation
 from genolewm_core.genome.reference import Reference
 from genolewm_core.genome.variant import EditSpec, Variant
 from genolewm_core.genome.vcf import row_of
 from genolewm_core.scoring.backend import Trunk, load_backend
+from genolewm_core.scoring.calibration import key_of
+from genolewm_core.scoring.calibration_file import load_calibration
 from genolewm_core.scoring.cells import Geometry
 from genolewm_core.scoring.heads import HEADS
 from genolewm_core.scoring.passes import PassOptions
@@ -56,6 +59,7 @@ class GenoLeWMRuntime:
         model_dir: folder with manifest.json.
         backend: "auto", "onnx", "torch" or the name of another installed backend.
         reference: indexed FASTA, a path or an open one; needed to score.
+        annotation: GFF3 of transcripts on the reference's assembly; None leaves genes and regions out.
         options: what to compute; the model's contract by default.
         closed: install the network guard, which closes the network for this process for good. The command
             line always does. A program that must keep its own network open passes False and answers for it.
@@ -71,6 +75,7 @@ class GenoLeWMRuntime:
         *,
         backend: str = "auto",
         reference: str | Path | Reference | None = None,
+        annotation: str | Path | None = None,
         options: PassOptions | None = None,
         closed: bool = True,
     ) -> None:
@@ -81,6 +86,9 @@ class GenoLeWMRuntime:
         self._backend = load_backend(backend, model)
         self._reference = Reference(reference) if isinstance(reference, str | Path) else reference
         self._options = options or options_of(model.manifest.contract)
+        self._calibration = load_calibration(model, key_of(model, self._options, self._backend.name))
+        self._annotation_path = None if annotation is None else Path(annotation)
+        self._annotation: Annotation | None = None
 
     @property
     def model(self) -> ModelDirectory:
@@ -103,7 +111,13 @@ class GenoLeWMRuntime:
         """
         row = row_of(variant.chrom, variant.pos, variant.ref, variant.alt, self._need_reference())
         scored, _ = score_rows(
-            [row], self._need_reference(), self._backend, self._options, self.manifest.default_heads
+            [row],
+            self._need_reference(),
+            self._backend,
+            self._options,
+            self.manifest.default_heads,
+            self._calibration,
+            self._read_annotation(),
         )
         return scored[0]
 
@@ -115,6 +129,7 @@ class GenoLeWMRuntime:
             VcfRun(
                 vcf=Path(vcf_path),
                 reference=self._need_reference().path,
+                annotation=self._annotation_path,
                 output=Path(output_path),
                 model=self._model.path,
                 options=self._options,
@@ -164,6 +179,11 @@ class GenoLeWMRuntime:
         )
         mean = self._backend.open(trunk).rows.states.astype(np.float64).mean(axis=0)
         return np.asarray(mean / np.linalg.norm(mean), dtype=np.float32)
+
+    def _read_annotation(self) -> Annotation | None:
+        if self._annotation is None and self._annotation_path is not None:
+            self._annotation = Annotation.read(self._annotation_path, self._need_reference().contigs)
+        return self._annotation
 
     def _need_reference(self) -> Reference:
         if self._reference is None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from genolewm_core.genome.alleles import Replacement
+from genolewm_core.genome.annotation import Annotation
+from genolewm_core.genome.consequence import Effect, region_of
 from genolewm_core.genome.reference import Reference
 from genolewm_core.genome.vcf import Row
 from genolewm_core.scoring.backend import Backend
@@ -17,9 +18,6 @@ from genolewm_core.scoring.cells import Geometry
 from genolewm_core.scoring.context import CellContext
 from genolewm_core.scoring.heads import HEADS
 from genolewm_core.scoring.passes import PassOptions, score_cell
-
-if TYPE_CHECKING:
-    from genolewm_core.genome.annotation import Annotation, Effect
 
 __all__ = ["ScoredRow", "Shard", "score_rows", "shards_of"]
 
@@ -152,7 +150,7 @@ def score_rows(
                     if annotation is not None and (variant := rows[i].variant) is not None:
                         scored[i].effect = annotation.consequence(variant, bases)
                     if calibration is not None and context is not None:
-                        region = None if annotation is None else annotation.region(scored[i].effect)
+                        region = None if annotation is None else region_of(_consequence(scored[i].effect))
                         scored[i].calibrated = calibration.calibrate(
                             rows[i].edit_class or "substitution",
                             scored[i].head,
@@ -183,6 +181,10 @@ def _give_scores(
     scored.values, scored.flags = values, flags
     if values[head] is not None:
         scored.sigma_raw, scored.head = values[head], head
+
+
+def _consequence(effect: Effect | None) -> str | None:
+    return None if effect is None else effect.consequence
 
 
 def _number(value: np.floating) -> float | None:

@@ -24,6 +24,7 @@ from pathlib import Path
 
 from genolewm_core.artifacts.manifest import ModelDirectory
 from genolewm_core.errors import GenoLeWMError, ResourceError
+from genolewm_core.genome.annotation import Annotation
 from genolewm_core.genome.reference import Reference
 from genolewm_core.logs import LogSettings, emit, open_log, settings, withhold_messages
 from genolewm_core.scoring.backend import Backend, load_backend
@@ -100,11 +101,9 @@ class ShardScorer:
         self._backend = loaded or load_backend(spec.backend, model, threads=spec.threads)
         self._default_heads = model.manifest.default_heads
         self._calibration = load_calibration(model, key_of(model, spec.options, spec.backend))
-        self._annotation = None
-        if spec.annotation is not None:
-            from genolewm_core.genome.annotation import Annotation
-
-            self._annotation = Annotation.read(spec.annotation, self._reference.contigs)
+        self._annotation = (
+            None if spec.annotation is None else Annotation.read(spec.annotation, self._reference.contigs)
+        )
         worker = parent_process() is not None
         emit("model_loaded", backend=spec.backend, worker=worker, seconds=time.monotonic() - started)
 

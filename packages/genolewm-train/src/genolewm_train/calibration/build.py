@@ -9,11 +9,10 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from genolewm_core.genome.annotation import Annotation
-
 from genolewm_core.artifacts.atomic import write_atomic
 from genolewm_core.artifacts.manifest import ModelDirectory, digest_file, read_verified, write_manifest
 from genolewm_core.errors import InputError
+from genolewm_core.genome.annotation import Annotation
 from genolewm_core.genome.reference import Reference
 from genolewm_core.scoring.backend import load_backend, resolve_backend
 from genolewm_core.scoring.calibration import (

@@ -9,10 +9,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from genolewm_core.genome.annotation import Annotation
-
 from genolewm_core.artifacts.manifest import canonical_json
 from genolewm_core.genome.alleles import Replacement
+from genolewm_core.genome.annotation import Annotation
+from genolewm_core.genome.consequence import region_of
 from genolewm_core.genome.reference import Reference
 from genolewm_core.genome.vcf import Row
 from genolewm_core.scoring.backend import Backend
@@ -109,7 +109,8 @@ def _cell(
             continue  # flagged scores are read from less, and are no measure for others
         region = None
         if annotation is not None and row.variant is not None:
-            region = annotation.region(annotation.consequence(row.variant, bases))
+            effect = annotation.consequence(row.variant, bases)
+            region = region_of(None if effect is None else effect.consequence)
         found.append(Scored(str(row.variant), str(row.edit_class), region, around.of(edit), scores))
     return found
 
