@@ -110,7 +110,11 @@ def score(allow_unenforced_guard: bool, **options: Any) -> int:
 
 @click.command()
 @click.option(
-    "--output", type=_PATH, default=Path("demo"), show_default=True, help="Folder for scores.parquet."
+    "--output",
+    type=_PATH,
+    default=Path("demo"),
+    show_default=True,
+    help="Folder for scores.parquet and report.html.",
 )
 @_backend
 @_jobs
@@ -121,11 +125,12 @@ def demo(
 ) -> int:
     """Score a million bases of a real, public genome (NA12878, chr21) on the embedded model.
 
-    Writes scores.parquet and its receipt, replacing those of an earlier demo.
+    Writes scores.parquet, its receipt and report.html, replacing those of an earlier demo.
     """
     _close_network(allow_unenforced_guard)
     from genolewm_runtime.demo import show_top
     from genolewm_runtime.models import demo_directory, embedded_model
+    from genolewm_runtime.report.page import write_report
     from genolewm_runtime.run import VcfRun
 
     slice_ = demo_directory()
@@ -144,6 +149,8 @@ def demo(
     )
     summary = _run(run, show_progress=not no_progress, if_interrupted="The next demo starts anew.")
     show_top(summary.output)
+    page = write_report(summary.output, output / "report.html", fresh=True)
+    click.echo(f"report:  {page.path} (open it in a browser)", err=True)
     return ExitCode.OK
 
 
