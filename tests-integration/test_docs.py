@@ -13,6 +13,7 @@ import pytest
 
 from genolewm_core.errors import CODES
 from genolewm_core.genome.vcf import FAILED_REASONS, SKIPPED_REASONS
+from genolewm_core.remedies import REMEDIES
 from genolewm_runtime.models import demo_directory, embedded_model
 from genolewm_runtime.writers import SCHEMA
 
@@ -30,8 +31,8 @@ def table_rows(page):
 
 
 def test_every_error_code_is_explained():
-    listed = {row[0].strip("`"): row[1] for row in table_rows("errors.md")}
-    assert listed == CODES
+    listed = {row[0].strip("`"): row[1:] for row in table_rows("errors.md")}
+    assert listed == {code: [meaning, REMEDIES[code].todo] for code, meaning in CODES.items()}
 
 
 def test_every_column_is_described():

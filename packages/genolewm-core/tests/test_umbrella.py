@@ -1,4 +1,5 @@
 import json
+import re
 import sys
 import threading
 
@@ -37,13 +38,20 @@ ENTRY_POINTS = """\
 [genolewm.commands]
 fine = umbrella_probe:fine
 broken = umbrella_probe:broken
+halting = umbrella_halting:command
+missing = umbrella_missing:command
+absent = umbrella_probe:absent
+nothing = umbrella_probe:InputError
 """
+
+HALTING = "import no_such_library_anywhere\n"
 
 
 @pytest.fixture
 def geno_lewm(tmp_path, monkeypatch, capsys):
     """The command with two more commands, installed as a distribution installs them."""
     (tmp_path / "umbrella_probe.py").write_text(COMMANDS)
+    (tmp_path / "umbrella_halting.py").write_text(HALTING)
     about = tmp_path / "umbrella_probe-1.dist-info"
     about.mkdir()
     (about / "METADATA").write_text("Metadata-Version: 2.1\nName: umbrella-probe\nVersion: 1\n")
@@ -144,3 +152,31 @@ def test_a_log_that_cannot_be_written_is_an_error(geno_lewm, tmp_path):
     code, _, err = geno_lewm("fine", "--needed", "x", "--log-file", str(tmp_path / "no" / "x.log"))
     assert code == 4
     assert "[output-unwritable]" in err
+
+
+UNLOADABLE = [
+    ("halting", "ModuleNotFoundError", "no module no_such_library_anywhere"),
+    ("missing", "ModuleNotFoundError", "no module umbrella_missing"),
+    ("absent", "AttributeError", ""),
+    ("nothing", "TypeError", ""),
+]
+
+
+def test_help_lists_commands_that_cannot_be_loaded(geno_lewm):
+    code, out, err = geno_lewm("--help")
+    assert (code, err) == (0, "")
+    for name, kind, _ in UNLOADABLE:
+        assert re.search(rf"^  {name} +Unavailable \({kind}\)", out, re.MULTILINE), out
+    assert "All is well." in out
+
+
+@pytest.mark.parametrize("arguments", [[], ["--help"], ["--output", "x", "y"]])
+@pytest.mark.parametrize(("name", "kind", "found"), UNLOADABLE)
+def test_a_command_that_cannot_be_loaded_says_so(geno_lewm, name, kind, found, arguments):
+    code, out, err = geno_lewm(name, *arguments)
+    assert (code, out) == (7, "")
+    assert "[command-unavailable]" in err
+    assert f"where: {name}, of umbrella-probe" in err
+    assert f"found: {kind}" in err
+    assert found in err
+    assert "install umbrella-probe again" in err

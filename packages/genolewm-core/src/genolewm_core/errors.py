@@ -45,6 +45,7 @@ CODES: dict[str, str] = {
     "annotation-unreadable": "The annotation is missing, damaged, no GFF3, or not of the reference.",
     "backend-missing": "The compute backend that was asked for is not installed.",
     "calibration-invalid": "A model's calibration table is damaged or of another version.",
+    "command-unavailable": "A command that an installed package adds could not be loaded.",
     "config-invalid": "An option has a value that cannot be used, or two options exclude each other.",
     "contig-unknown": "A contig is not in the reference FASTA.",
     "edit-invalid": "An edit is malformed: empty allele, equal alleles or a position below 1.",

@@ -15,7 +15,7 @@ from importlib.metadata import EntryPoint, entry_points
 import click
 
 from genolewm_core import __version__
-from genolewm_core.errors import ExitCode, GenoLeWMError
+from genolewm_core.errors import DeploymentError, ExitCode, GenoLeWMError
 from genolewm_core.logs import emit, masked, places, withhold_messages
 from genolewm_core.logs.options import with_log_options
 
@@ -35,8 +35,37 @@ class _InstalledCommands(click.Group):
         entry = self._entries().get(cmd_name)
         if entry is None:
             return None
-        command: click.Command = entry.load()
+        try:
+            command = entry.load()
+            if not isinstance(command, click.Command):
+                raise TypeError
+        except Exception as error:
+            return _unavailable(entry, error)
         return with_log_options(command, entry.name)
+
+
+def _unavailable(entry: EntryPoint, error: Exception) -> click.Command:
+    """A stand-in for a command whose package is broken: the others, and the help, go on working."""
+    kind = type(error).__name__
+    missing = error.name if isinstance(error, ModuleNotFoundError) else None
+    package = entry.dist.name if entry.dist else entry.module
+
+    def refuse() -> None:
+        raise DeploymentError(
+            "command-unavailable",
+            "A command that an installed package adds could not be loaded.",
+            where=f"{entry.name}, of {package}",
+            found=f"{kind}: no module {missing}" if missing else kind,
+            next_step=f"install {package} again with what it needs, or remove it",
+        )
+
+    return click.Command(
+        entry.name,
+        callback=refuse,
+        help=f"Unavailable ({kind}).",
+        add_help_option=False,
+        context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
+    )
 
 
 @click.command(cls=_InstalledCommands, context_settings={"help_option_names": ["-h", "--help"]})
