@@ -37,6 +37,15 @@ def tests(session: nox.Session) -> None:
 
 
 @nox.session(python=PYTHON)
+def faults(session: nox.Session) -> None:
+    """Fifty kills, and a fault at every file operation of a run; `tests` has a sample of both."""
+    sync(session, "--all-packages", "--all-extras", "--group", "test")
+    environment = {"GENOLEWM_KILLS": "50", "GENOLEWM_FAULTS": "all"}
+    files = ("tests-integration/test_resume_kill.py", "tests-integration/test_faults.py")
+    session.run("pytest", *files, *session.posargs, env=environment)
+
+
+@nox.session(python=PYTHON)
 @nox.parametrize("distribution", DISTRIBUTIONS, ids=DISTRIBUTIONS)
 def isolated(session: nox.Session, distribution: str) -> None:
     """One distribution installed alone: in a full workspace an undeclared import of a sibling would work."""

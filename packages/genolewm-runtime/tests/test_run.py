@@ -1,4 +1,5 @@
 import hashlib
+import io
 import json
 import multiprocessing
 import os
@@ -413,3 +414,73 @@ def test_encode_window(world):
         runtime.encode_window("ACGTA")
     with pytest.raises(InputError):
         runtime.encode_window(window, 600)
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "code"),
+    [
+        ("output", ConfigError, "output-exists"),
+        ("folder in the way", ResourceError, "output-unwritable"),
+        ("receipt is a folder", ResourceError, "output-unwritable"),
+        ("parts is a file", ResourceError, "output-unwritable"),
+    ],
+)
+def test_what_would_fail_after_hours_fails_before_the_vcf_is_read(world, tmp_path, change, error, code):
+    output = tmp_path / "s.parquet"
+    if change == "output":
+        output.write_text("mine")
+    elif change == "folder in the way":
+        output.mkdir()
+    elif change == "receipt is a folder":
+        (tmp_path / "s.parquet.receipt.json").mkdir()
+    else:
+        (tmp_path / ".s.parquet.parts").write_text("mine")
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises(error) as caught:
+        run_vcf(a_run(world, output, vcf=tmp_path / "missing.vcf"))
+    assert caught.value.code == code
+    assert sorted(tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize("ending", ["parquet", "vcf.gz"])
+def test_an_unsorted_vcf_is_refused_only_where_an_index_is_needed(world, tmp_path, ending):
+    lines = world.vcf.read_text().splitlines(keepends=True)
+    unsorted = tmp_path / "unsorted.vcf"
+    unsorted.write_text("".join([*lines[:4], lines[6], lines[4], lines[5]]))
+    run = a_run(world, tmp_path / f"s.{ending}", vcf=unsorted)
+    if ending == "parquet":
+        assert sum(run_vcf(run).counts.values()) >= 3
+        return
+    with pytest.raises(InputError) as caught:
+        run_vcf(run, on_survey=lambda _: pytest.fail("it goes on"))
+    assert caught.value.code == "vcf-unsorted"
+    assert "bcftools sort" in caught.value.next_step
+    assert [path.name for path in tmp_path.iterdir()] == ["unsorted.vcf"]
+
+
+def test_a_stream_is_scored_like_the_file(world, tmp_path):
+    run_vcf(a_run(world, tmp_path / "file.parquet"))
+    run_vcf(a_run(world, tmp_path / "stream.parquet", vcf=io.BytesIO(world.vcf.read_bytes())))
+    assert sha256(tmp_path / "stream.parquet") == sha256(tmp_path / "file.parquet")
+
+
+def test_a_file_that_came_between_is_not_replaced(world, tmp_path, small_shards):
+    output = tmp_path / "s.parquet"
+    with pytest.raises(KeyboardInterrupt):
+        run_vcf(a_run(world, output), on_shard=stop_after(2))
+    output.write_text("mine")
+    with pytest.raises(ConfigError) as caught:
+        run_vcf(a_run(world, output))
+    assert caught.value.code == "output-exists"
+    assert output.read_text() == "mine"
+    output.unlink()
+    assert run_vcf(a_run(world, output)).resumed_shards == 2
+
+
+def test_an_index_of_another_file_does_not_stay(world, tmp_path):
+    output = tmp_path / "s.vcf.gz"
+    (tmp_path / "s.vcf.gz.csi").write_text("of another file")
+    run_vcf(a_run(world, output))
+    assert {path.name for path in tmp_path.iterdir()} == {
+        *("s.vcf.gz", "s.vcf.gz.tbi", "s.vcf.gz.receipt.json")
+    }
