@@ -259,7 +259,7 @@ _MITOCHONDRIA = frozenset({"MT", "M", "chrM", "chrMT", "NC_012920.1"})
 _ORDER = (0, 3, 1, 1, 3, 2, 3)
 """Which places of a change are preferred, by `Kind`: outside, untranslated, coding, anywhere in an intron."""
 
-_NAMES = {kind: kind.name.lower() for kind in Kind}
+_NAMES: dict[int, str] = {kind: kind.name.lower() for kind in Kind}
 _REGION_OF: dict[str | None, str] = {
     None: "intergenic",
     **{consequence: region for region, members in REGIONS.items() for consequence in members},

@@ -158,7 +158,9 @@ class _Reader:
         if identifier is None:
             return
         is_gene = _GENE.search(kind) is not None
-        names = ("Name", "gene_name", "gene", "gene_id") if is_gene else ("Name", "transcript_id")
+        names: tuple[str, ...] = (
+            ("Name", "gene_name", "gene", "gene_id") if is_gene else ("Name", "transcript_id")
+        )
         if is_gene and "gene_name" in values:
             # GENCODE has no Name; its gene_name is the symbol.
             names = ("gene_name",)
@@ -203,8 +205,8 @@ def read_transcripts(path: Path, contigs: ContigTable) -> list[Transcript]:
             best[contig, gene] = (key, identifier, feature)
     transcripts = []
     for (contig, gene_id), (_, identifier, feature) in best.items():
-        gene = features.get((contig, gene_id))
-        gene_name = (gene.name if gene is not None else "") or gene_id
+        parent = features.get((contig, gene_id))
+        gene_name = (parent.name if parent is not None else "") or gene_id
         transcripts.append(_transcript(gene_name, feature.name or identifier, feature))
     if not transcripts:
         raise reader.error("has no coding transcript", expected="exon and CDS lines with a Parent")
