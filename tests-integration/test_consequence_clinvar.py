@@ -31,6 +31,6 @@ def test_consequences_agree_with_the_clinvar_table(shared_data):
     assert sum(differences.values()) <= 0.005 * total, differences
     # Where the table says nothing there is no gene near.
     assert unnamed == {None}
-    # Of single bases, only those differ whose codon the gene's record and the assembly spell differently.
+    # Single bases differ in three rows only; docs/formats/annotation.md says what is known of them.
     single = {pair: n for pair, n in differences.items() if pair[0] in ("missense", "synonymous", "nonsense")}
     assert sum(single.values()) <= 3, single
