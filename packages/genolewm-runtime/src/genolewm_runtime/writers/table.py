@@ -124,7 +124,15 @@ def as_os_error() -> Iterator[None]:
     """Raise what polars reports in its own words, such as a full disk, as the system's error."""
     try:
         yield
-    except pl.exceptions.PolarsError as error:
-        number = re.search(r"(?:os error |Errno )(\d+)", str(error))
-        code = int(number.group(1)) if number else errno.EIO
+    except (pl.exceptions.PolarsError, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        code = _system_code(str(error))
         raise OSError(code, os.strerror(code)) from None
+
+
+def _system_code(text: str) -> int:
+    number = re.search(r"(?:os error |Errno )(\d+)", text)
+    if number:
+        return int(number.group(1))
+    return next((code for code in errno.errorcode if os.strerror(code) in text), errno.EIO)
