@@ -44,6 +44,7 @@ class Histogram:
         n: variants drawn.
         n_without: variants of the class that have no such value.
         n_high: variants at or above the 99th percentile.
+        synthetic: some percentiles compare with synthetic edits, for want of common variants.
     """
 
     edit_class: str
@@ -57,6 +58,7 @@ class Histogram:
     n: int
     n_without: int
     n_high: int
+    synthetic: bool
 
 
 def histograms_of(scored: pl.DataFrame) -> tuple[Histogram, ...]:
@@ -116,6 +118,7 @@ def _histogram(
         n=len(known),
         n_without=len(rows) - len(known),
         n_high=int(rows["high"].sum()),
+        synthetic=percentiles and bool(rows["bucket_id"].str.starts_with("synthetic:").any()),
     )
 
 

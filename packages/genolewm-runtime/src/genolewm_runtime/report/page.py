@@ -25,7 +25,7 @@ from genolewm_runtime.report.chromosomes import UNITS, ideogram_of
 from genolewm_runtime.report.distribution import HEIGHT, WIDTH, histograms_of
 from genolewm_runtime.report.embedded import embed
 from genolewm_runtime.report.facts import facts_of
-from genolewm_runtime.report.reading import Scores, read_scores
+from genolewm_runtime.report.reading import Scores, read_scores, visible
 from genolewm_runtime.report.standing import HIGH, with_standing
 from genolewm_runtime.report.words import class_words, confidence_words
 
@@ -121,7 +121,9 @@ def _render(scores: Scores, max_rows: int) -> tuple[str, int, int]:
     page = environment.get_template("report.html.j2").render(
         banner=BANNER,
         name=scores.name,
-        receipt=scores.receipt,
+        receipt=scores.receipt is not None,
+        demonstration=scores.receipt is not None and scores.receipt["demonstration"],
+        model=visible(str((scores.receipt or {}).get("model_name", "This model"))),
         facts=() if scores.receipt is None else facts_of(scores.receipt),
         account=account_of(scores.table),
         calibrated=calibrated,

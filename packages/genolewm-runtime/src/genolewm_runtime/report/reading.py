@@ -55,7 +55,7 @@ LATER_COLUMNS: dict[str, type[pl.DataType]] = {
 _STATUSES = ("scored", "skipped", "failed")
 _SHARES = ("sigma_calibrated", "confidence", "ensemble")
 # C0 and C1 control characters, line separators, zero-width characters and bidirectional controls.
-_HIDDEN = re.compile("[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
+_HIDDEN = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +143,8 @@ def _check(path: Path, table: pl.DataFrame) -> None:
     for name in _SHARES:
         if not table[name].drop_nulls().is_between(0, 1).all():
             raise _unreadable(path, found=f"a value of {name} that is not between 0 and 1")
-    if scored.filter((pl.col("pos") < 0) | pl.col("sigma_raw").is_infinite()).height:
+    infinite = pl.any_horizontal(pl.col(name).is_infinite() for name in (*HEADS, "sigma_raw"))
+    if scored.filter((pl.col("pos") < 0) | infinite).height:
         raise _unreadable(path, found="a position below 0 or an infinite score")
 
 
@@ -155,7 +156,11 @@ def _read_receipt(path: Path, table: pl.DataFrame) -> Mapping[str, Any] | None:
         return None
     except (OSError, ValueError, RecursionError) as error:
         raise _bad_receipt(source, f"unreadable ({type(error).__name__})") from error
-    if not isinstance(receipt, dict) or not isinstance(receipt.get("rows"), dict):
+    if (
+        not isinstance(receipt, dict)
+        or not isinstance(receipt.get("rows"), dict)
+        or not isinstance(receipt.get("demonstration"), bool)
+    ):
         raise _bad_receipt(source, "no receipt of this program")
     counted = dict(table["status"].value_counts().iter_rows())
     if receipt["rows"] != counted:
@@ -193,7 +198,16 @@ def _parquet(path: Path) -> pl.DataFrame:
     return pl.read_parquet(path, columns=wanted, glob=False)
 
 
+def _require_last_line(path: Path) -> None:
+    # A text table cut off in the middle of a line reads like one with missing values.
+    with path.open("rb") as file:
+        file.seek(max(path.stat().st_size - 1, 0))
+        if file.read(1) != b"\n":
+            raise _unreadable(path, found="a file whose last line does not end: it was cut off, or is empty")
+
+
 def _tsv(path: Path) -> pl.DataFrame:
+    _require_last_line(path)
     found = pl.read_csv(path, separator="\t", infer_schema=False, glob=False)
     return found.with_columns(
         # CSV readers give text; "true" casts to no Boolean.
@@ -204,6 +218,7 @@ def _tsv(path: Path) -> pl.DataFrame:
 
 
 def _jsonl(path: Path) -> pl.DataFrame:
+    _require_last_line(path)
     wanted = {**COLUMNS, **LATER_COLUMNS}
     found = pl.read_ndjson(path, infer_schema_length=None)
     return found.select(name for name in wanted if name in found.columns)

@@ -13,6 +13,9 @@ __all__ = ["HIGH", "LOWER_IS_UNUSUAL", "with_standing"]
 HIGH = 0.99
 """A variant is marked as high from this percentile on."""
 
+_ONE_IN = 100
+"""Without percentiles, one in so many of a class is marked."""
+
 LOWER_IS_UNUSUAL = ("delta_ll", "marginal_llr")
 """Scores that fall as a change gets less expected."""
 
@@ -44,5 +47,5 @@ def with_standing(table: pl.DataFrame, *, calibrated: bool) -> pl.DataFrame:
     else:
         standing = pl.col("within")
         # As many as one in a hundred is, and at least one.
-        high = (pl.col("from_top") <= (pl.col("peers") * (1 - HIGH)).ceil()).fill_null(False)
+        high = (pl.col("from_top") <= ((pl.col("peers") + _ONE_IN - 1) // _ONE_IN)).fill_null(False)
     return scored.with_columns(standing=standing, high=high).drop("from_top", "peers")
