@@ -269,7 +269,8 @@ def test_options_are_given_to_commands_and_groups_without_changing_them():
         ("  genolewm_runtime/run.py:88 in run_vcf", "  genolewm_runtime/run.py:88 in run_vcf"),
         ("where: /data/rs123/x.vcf, after record 7", "where: /data/rs123/x.vcf, after record 7"),
         ("expected: 1, 2, 3 or 6\n  found: 4", "expected: 1, 2, 3 or 6\n  found: 4"),
-        ("write it like chr17:pos:ref:alt", "write it like chr17:pos:ref:alt"),
+        ("write it like chr17:43044295:G:A", "write it like chr17:43044295:G:A"),
+        ("write it like chr17:43044295:G:AT", "write it like (withheld)"),
     ],
 )
 def test_what_looks_like_a_variant_is_masked(text, left):

@@ -22,6 +22,7 @@ from transformers import LlamaForCausalLM
 
 from genolewm_core.artifacts.manifest import Architecture
 from genolewm_core.errors import InputError, TrainingError
+from genolewm_core.logs import emit
 from genolewm_core.scoring.sixmer import N_SIXMERS, Vocabulary
 from genolewm_encoder.loading import llama_config
 from genolewm_train.checkpoint import load_checkpoint, save_checkpoint
@@ -177,6 +178,7 @@ def train(
         first = load_checkpoint(checkpoint, digest=digest, model=model, optimisers=optimisers)
     last = recipe.n_steps if stop_after is None else min(recipe.n_steps, first + stop_after)
     tokens = sum(_step_tokens(recipe, step) for step in range(first))
+    emit("training_started", steps=recipe.n_steps, first_step=first, threads=recipe.threads)
     started = reported = time.monotonic()
     since: list[tuple[float, float, int]] = []
     with _open_log(output / LOG_NAME, first) as log:
@@ -205,6 +207,8 @@ def train(
                 since.clear()
             if done % checkpoint_every == 0 or done == last:
                 save_checkpoint(checkpoint, step=done, digest=digest, model=model, optimisers=optimisers)
+                emit("checkpoint_written", step=done)
+    emit("training_finished", steps=last - first, seconds=time.monotonic() - started)
     return model.eval()
 
 

@@ -20,9 +20,15 @@ _VARIANT_LIKE = re.compile(
 )
 
 
+_EXAMPLE = "chr17:43044295:G:A"  # in error messages of this program
+
+
 def masked(text: str) -> str:
     """Text for a terminal, without what was typed in a wrong place and looks like a variant."""
-    return _VARIANT_LIKE.sub("(withheld)", text)
+    typed = any(_EXAMPLE in argument for argument in sys.argv[1:])
+    return _VARIANT_LIKE.sub(
+        lambda found: found[0] if found[0] == _EXAMPLE and not typed else "(withheld)", text
+    )
 
 
 def places(error: BaseException) -> list[str]:
