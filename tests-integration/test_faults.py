@@ -60,7 +60,9 @@ def test_a_fault_is_told_and_made_good(faulty_server, small_world, tmp_path, err
             assert answer["code"] == 4, place
             assert "[output-unwritable]" in answer["stderr"], place
             assert f"where: {folder}" in answer["stderr"], place
-            assert os.strerror(getattr(errno, error)) in answer["stderr"], place
+            # polars does not always pass on which error it was; those are told as the general one.
+            texts = {os.strerror(code) for code in (getattr(errno, error), errno.EIO)}
+            assert any(f"found: {text}" in answer["stderr"] for text in texts), place
             # Final names appear in one order, the receipt last, and only over finished files.
             order = [
                 f"s.{ending}",
