@@ -103,6 +103,7 @@ def test_demo(tmp_path):
     assert answer.returncode == 0, answer.stderr
     assert BANNER in answer.stderr
     assert "demonstration model" in answer.stderr
+    assert BANNER in (tmp_path / "demo" / "report.html").read_text()
     assert "substitutions that move the state most" in answer.stdout
     assert answer.stdout.count("chr21:") == 10
     table = pl.read_parquet(tmp_path / "demo" / "scores.parquet")
