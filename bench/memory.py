@@ -81,10 +81,10 @@ def peak_mb(vcf: Path, reference: Path, output: Path) -> tuple[float, float]:
     command = [sys.executable, "-c", "from genolewm_core.umbrella import main; main()", "score"]
     command += ["--vcf", str(vcf), "--reference", str(reference), "--output", str(output), "--no-progress"]
     started = time.perf_counter()
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    _, told = process.communicate() if process.stderr is None else ("", process.stderr.read())
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        told = process.stderr.read() if process.stderr else ""
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
     assert process.returncode == 0, told
     return usage.ru_maxrss / 1024, time.perf_counter() - started
 

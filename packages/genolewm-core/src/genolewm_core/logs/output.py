@@ -83,9 +83,10 @@ class _EventHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         name = getattr(record, "genolewm_event", None)
-        if name in EVENTS:
+        fields = getattr(record, "genolewm_fields", None)
+        if isinstance(name, str) and name in EVENTS and isinstance(fields, dict):
             try:
-                self.write(record, name, record.genolewm_fields)  # type: ignore[attr-defined]
+                self.write(record, name, fields)
             except OSError:
                 # A full disk must not end a run that would otherwise finish; the log says less then.
                 return
