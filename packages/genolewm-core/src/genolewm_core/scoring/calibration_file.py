@@ -64,14 +64,14 @@ def parse_calibration(data: bytes, source: Path) -> list[CalibrationTable]:
 
 def render_calibration(tables: Sequence[CalibrationTable]) -> bytes:
     """The bytes of a calibration file: JSON, grids to six significant digits."""
-    raw = {"schema_version": SCHEMA_VERSION, "tables": [asdict(table) for table in tables]}
-    for table in raw["tables"]:
-        for bucket in table["buckets"].values():
+    entries = [asdict(table) for table in tables]
+    for entry in entries:
+        for bucket in entry["buckets"].values():
             bucket["grids"] = {
                 head: [float(f"{value:.6g}") for value in grid] for head, grid in bucket["grids"].items()
             }
-    text = json.dumps(raw, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return (text.replace('},"substitution', '},\n"substitution') + "\n").encode()
+    raw = {"schema_version": SCHEMA_VERSION, "tables": entries}
+    return (json.dumps(raw, sort_keys=True, separators=(",", ":"), allow_nan=False) + "\n").encode()
 
 
 def _table(raw: Any) -> CalibrationTable:
