@@ -24,6 +24,9 @@ from genolewm_core.errors import CODES
 from genolewm_core.scoring.cells import reverse_complement
 from genolewm_runtime.receipt import receipt_path
 
+# All cases run in the first test's fixture: a minute, and half an hour on a machine that is busy many times over.
+pytestmark = pytest.mark.timeout(3_600)
+
 MODEL = Path(str(files("genolewm_mini"))) / "model"
 COMMAND = Path(sys.executable).with_name("geno-lewm")
 
