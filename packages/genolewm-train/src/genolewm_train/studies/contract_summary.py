@@ -1,0 +1,219 @@
+"""Which setting of the contract the measurements support: agreement, cost and separation of every setting.
+
+A setting is compared with the contract's own on the same bootstrap resamples, and the interval of the
+difference is simultaneous over all settings: with so many of them the best one looks good by chance.
+
+Letters of shapes: N variants, K settings, S phases, B resamples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from genolewm_core.artifacts.manifest import Contract
+from genolewm_train.studies.contract import Grid, Setting
+from genolewm_train.studies.parts import Arrays
+from genolewm_train.studies.resampling import auroc_B, correlation_B, draw, estimate, ranks_BN
+from genolewm_train.studies.variants import StudyCell
+
+__all__ = ["SEPARATIONS", "ContractResults", "contract_setting", "gather", "summarise"]
+
+SEPARATIONS = ("brca1_missense", "brca1_all", "clinvar_missense", "synthetic_vs_common")
+"""Pairs of classes that a displacement should tell apart; the first is the harmful or the random one."""
+
+Float = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class ContractResults:
+    """Displacements of one set of variants that are whole at every radius and in every phase.
+
+    Attributes:
+        scores_SNK: by phase, variant and setting, in the order of `Grid.settings`.
+        label, consequence: per variant.
+        n_left_out: variants next to N or to an end, or without a displacement.
+    """
+
+    scores_SNK: Float
+    label: npt.NDArray[np.bool_]
+    consequence: npt.NDArray[np.str_]
+    n_left_out: int
+
+
+def contract_setting(contract: Contract) -> Setting:
+    """What a model's contract says today."""
+    return Setting(contract.state_layer, contract.radius_tok, "normalised", contract.pool_type, "unit")
+
+
+def gather(results: Iterable[tuple[StudyCell, Arrays]]) -> dict[str, ContractResults]:
+    """Results of all cells by the name of their set."""
+    held: dict[str, list[tuple[StudyCell, Arrays]]] = {}
+    for cell, arrays in results:
+        held.setdefault(cell.group, []).append((cell, arrays))
+    found = {}
+    for group, parts in held.items():
+        edits = [edit for cell, _ in parts for edit in cell.edits]
+        scores = np.concatenate([arrays["scores"] for _, arrays in parts], axis=1)
+        scores_SNK = scores.reshape(*scores.shape[:2], -1)
+        whole = np.concatenate([arrays["whole"] for _, arrays in parts])
+        whole &= ~np.isnan(scores_SNK).any(axis=(0, 2))
+        found[group] = ContractResults(
+            scores_SNK[:, whole],
+            np.array([bool(edit.label) for edit in edits])[whole],
+            np.array([edit.consequence for edit in edits])[whole],
+            int((~whole).sum()),
+        )
+    return found
+
+
+def summarise(
+    results: Mapping[str, ContractResults],
+    grid: Grid,
+    contract: Contract,
+    tokens: Mapping[int, float],
+    resamples: int,
+) -> dict[str, Any]:
+    """Every number of the page.
+
+    Args:
+        results: by the sets' names: `common_and_synthetic`, `in_phase_indels`, `brca1`, `clinvar_missense`.
+        grid: what was measured.
+        contract: of the model.
+        tokens: radius -> tokens a variant of a personal genome.
+        resamples: bootstrap resamples.
+    """
+    settings = list(grid.settings())
+    own = settings.index(contract_setting(contract))
+    rows: list[dict[str, Any]] = [{**asdict(s), "tokens": tokens[s.radius]} for s in settings]
+    everyday, indels = results["common_and_synthetic"], results["in_phase_indels"]
+    sizes = {
+        "phases": _phase_agreement(everyday.scores_SNK, rows, "phases", own, resamples),
+        "phases_indel_in_phase": _phase_agreement(
+            indels.scores_SNK, rows, "phases_indel_in_phase", own, resamples
+        ),
+        "radius": _radius_agreement(everyday.scores_SNK[0], rows, settings, grid, resamples),
+    }
+    classes: dict[str, Any] = {}
+    for name, (scores_NK, labels) in _separations(results).items():
+        classes[name] = {"n": len(labels), "n_positive": int(labels.sum())}
+        areas_KB = _areas(scores_NK, labels, resamples)
+        _enter(rows, name, areas_KB, own)
+    return {
+        "contract": asdict(settings[own]),
+        "classes": classes,
+        "agreement_n": sizes,
+        "left_out": {group: r.n_left_out for group, r in results.items()},
+        "settings": rows,
+        "decision": _decide(rows, own),
+    }
+
+
+def _phase_agreement(
+    scores_SNK: Float, rows: list[dict[str, Any]], name: str, own: int, resamples: int
+) -> int:
+    """Mean Spearman correlation between phases, into every row; the number of variants."""
+    n_phases, n, n_settings = scores_SNK.shape
+    weights_BN = draw(n, resamples)
+    means = []
+    for k in range(n_settings):
+        ranks = [ranks_BN(scores_SNK[s, :, k], weights_BN) for s in range(n_phases)]
+        means.append(np.mean([correlation_B(a, b) for a, b in combinations(ranks, 2)], axis=0))
+    _enter(rows, name, np.array(means), own)
+    return n
+
+
+def _radius_agreement(
+    scores_NK: Float, rows: list[dict[str, Any]], settings: list[Setting], grid: Grid, resamples: int
+) -> int:
+    """Spearman correlation with the next larger radius, other things equal; the number of variants."""
+    weights_BN = draw(len(scores_NK), resamples)
+    ranks = [ranks_BN(scores_NK[:, k], weights_BN) for k in range(len(settings))]
+    index = {setting: k for k, setting in enumerate(settings)}
+    larger = dict(zip(grid.radii, grid.radii[1:], strict=False))
+    for k, s in enumerate(settings):
+        if s.radius in larger:
+            other = index[Setting(s.layer, larger[s.radius], s.form, s.pool, s.distance)]
+            rows[k]["next_radius"] = estimate(correlation_B(ranks[k], ranks[other]))
+    return len(scores_NK)
+
+
+def _separations(results: Mapping[str, ContractResults]) -> dict[str, tuple[Float, npt.NDArray[np.bool_]]]:
+    brca1, clinvar = results["brca1"], results["clinvar_missense"]
+    everyday = results["common_and_synthetic"]
+    missense = brca1.consequence == "Missense"
+    return {
+        "brca1_missense": (brca1.scores_SNK[0][missense], brca1.label[missense]),
+        "brca1_all": (brca1.scores_SNK[0], brca1.label),
+        "clinvar_missense": (clinvar.scores_SNK[0], clinvar.label),
+        "synthetic_vs_common": (everyday.scores_SNK[0], everyday.label),
+    }
+
+
+def _areas(scores_NK: Float, labels: npt.NDArray[np.bool_], resamples: int) -> Float:
+    weights_BN = draw(len(labels), resamples, strata=labels)
+    return np.array([auroc_B(scores_NK[:, k], labels, weights_BN) for k in range(scores_NK.shape[1])])
+
+
+def _enter(rows: list[dict[str, Any]], name: str, values_KB: Float, own: int) -> None:
+    """Value, interval, and difference from the contract's own setting with its simultaneous interval."""
+    differences = values_KB - values_KB[own]
+    spread = differences[:, 1:].std(axis=1)
+    moved = np.divide(
+        np.abs(differences[:, 1:] - differences[:, :1]),
+        spread[:, None],
+        out=np.zeros_like(differences[:, 1:]),
+        where=spread[:, None] > 0,
+    )
+    critical = float(np.percentile(moved.max(axis=0), 95))
+    for k, row in enumerate(rows):
+        value, width = float(differences[k, 0]), critical * float(spread[k])
+        row[name] = {
+            **estimate(values_KB[k]),
+            "gain": {
+                "value": round(value, 4),
+                "low": round(value - width, 4),
+                "high": round(value + width, 4),
+            },
+        }
+
+
+def _decide(rows: list[dict[str, Any]], own: int) -> dict[str, Any]:
+    """The setting to propose.
+
+    A setting is better supported than the contract's when it separates some pair of classes better by the
+    simultaneous interval, to an AUROC whose own interval lies above one half, none worse, and its phases do
+    not agree less. Of such settings the one that gains most over all pairs is proposed; where there is none
+    the contract stays.
+    """
+    better = [
+        k
+        for k, row in enumerate(rows)
+        if any(row[name]["gain"]["low"] > 0 and row[name]["low"] > 0.5 for name in SEPARATIONS)
+        and not any(row[name]["gain"]["high"] < 0 for name in SEPARATIONS)
+        and row["phases"]["gain"]["high"] >= 0
+    ]
+    proposed = max(
+        better, key=lambda k: sum(rows[k][name]["gain"]["value"] for name in SEPARATIONS), default=own
+    )
+    steadier = [
+        k
+        for k, row in enumerate(rows)
+        if row["phases"]["gain"]["low"] > 0
+        and row["tokens"] <= rows[own]["tokens"]
+        and not any(row[name]["gain"]["high"] < 0 for name in SEPARATIONS)
+    ]
+    steadiest = max(steadier, key=lambda k: float(rows[k]["phases"]["value"]), default=own)
+    return {
+        "n_settings": len(rows),
+        "n_better": len(better),
+        "proposed": proposed,
+        "n_steadier": len(steadier),
+        "steadiest": steadiest,
+        "own": own,
+    }
