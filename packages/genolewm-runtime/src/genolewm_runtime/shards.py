@@ -38,6 +38,8 @@ from genolewm_runtime.writers import write_shard
 
 __all__ = ["ScorerSpec", "ShardOutcome", "ShardScorer", "score_shards"]
 
+_WAKE_S = 0.2
+
 
 @dataclass(frozen=True, slots=True)
 class ScorerSpec:
@@ -172,10 +174,10 @@ def _score_in_pool(
                 with _signals_held():
                     pending.add(pool.submit(_score_in_worker, shard, path))
                 if len(pending) >= 2 * jobs:
-                    done, pending = wait(pending, return_when=FIRST_COMPLETED)
+                    done, pending = _first_finished(pending)
                     yield from (future.result() for future in done)
             while pending:
-                done, pending = wait(pending, return_when=FIRST_COMPLETED)
+                done, pending = _first_finished(pending)
                 yield from (future.result() for future in done)
         except BaseException:
             ours.close()  # a shard may take minutes, and nobody waits for it any more
@@ -183,6 +185,18 @@ def _score_in_pool(
         finally:
             for future in pending:
                 future.cancel()
+
+
+def _first_finished(
+    pending: set[Future[ShardOutcome]],
+) -> tuple[set[Future[ShardOutcome]], set[Future[ShardOutcome]]]:
+    """Wait until a shard or more are finished; returns those, and the others."""
+    while True:
+        # polars' own signal handler has the system restart what a signal interrupts, so a wait without an end
+        # would not see a Ctrl-C.
+        done, others = wait(pending, _WAKE_S, FIRST_COMPLETED)
+        if done:
+            return done, others
 
 
 @contextmanager

@@ -51,7 +51,7 @@ class Recipe:
     """
 
     network: Architecture = ARCHITECTURES["mini"]
-    stages: tuple[Stage, ...] = (Stage(0.9, 16, 16, 256), Stage(0.1, 3, 1, 1_545))
+    stages: tuple[Stage, ...] = (Stage(0.8, 16, 4, 256), Stage(0.2, 3, 1, 1_545))
     n_steps: int = 1_400
     seed: int = 0
     threads: int = 2
