@@ -9,7 +9,6 @@ import sys
 from pathlib import Path
 
 import polars as pl
-import pytest
 
 from genolewm_core.errors import CODES
 from genolewm_core.genome.vcf import FAILED_REASONS, SKIPPED_REASONS
@@ -69,21 +68,23 @@ def test_readme_names_commands_that_exist():
     assert lines[-1] == "uvx nox"
 
 
-@pytest.mark.parametrize(
-    "line", [x for x in console_lines(ROOT / "README.md") if x.startswith("geno-lewm score")]
-)
-def test_readme_commands_run(line, tmp_path):
+def test_readme_commands_run(tmp_path):
     demo = demo_directory()
     (tmp_path / "GRCh38.fa").symlink_to(demo / "reference.fa.gz")
     for index in ("fai", "gzi"):
         (tmp_path / f"GRCh38.fa.{index}").symlink_to(demo / f"reference.fa.gz.{index}")
     with gzip.open(demo / "NA12878.vcf.gz", "rt") as source, gzip.open(tmp_path / "my.vcf.gz", "wt") as few:
         few.writelines(itertools.islice(source, 90))
-    arguments = shlex.split(line)[1:]
-    answer = subprocess.run([COMMAND, *arguments], cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert answer.returncode == 0, answer.stderr
-    if "--output" in arguments:
-        assert set(pl.read_parquet(tmp_path / "scores.parquet")["status"]) == {"scored"}
+    lines = [line for line in console_lines(ROOT / "README.md") if line.startswith("geno-lewm")]
+    assert len(lines) >= 3
+    for line in lines:
+        arguments = shlex.split(line)[1:]
+        answer = subprocess.run(
+            [COMMAND, *arguments], cwd=tmp_path, capture_output=True, text=True, check=False
+        )
+        assert answer.returncode == 0, answer.stderr
+    assert set(pl.read_parquet(tmp_path / "scores.parquet")["status"]) == {"scored"}
+    assert (tmp_path / "scores.html").stat().st_size > 10_000
 
 
 def test_links_of_the_readme_lead_somewhere():
