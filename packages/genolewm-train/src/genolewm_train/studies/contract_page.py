@@ -59,7 +59,7 @@ tokens besides the first), rows (each divided by its root mean square, or raw), 
 from the first changed one; `centered_mean`: as many to its left as well, which cannot change) and distance (of
 unit vectors, or plain).
 
-{about(summary, "contract", sets)}
+{about(summary, "contract", sets, summary["settings"][summary["decision"]["own"]]["brca1_missense"])}
 ## Decision
 
 {verdict(summary)}

@@ -118,14 +118,14 @@ def _phase_agreement(
     scores_SNK: Float, rows: list[dict[str, Any]], name: str, own: int, resamples: int
 ) -> int:
     """Mean Spearman correlation between phases, into every row; the number of variants."""
-    n_phases, n, n_settings = scores_SNK.shape
+    n = scores_SNK.shape[1]
     weights_BN = draw(n, resamples)
     means = []
-    for k in range(n_settings):
-        ranks = [ranks_BN(scores_SNK[s, :, k], weights_BN) for s in range(n_phases)]
+    for k in range(scores_SNK.shape[2]):
+        ranks = [ranks_BN(scores_NK[:, k], weights_BN) for scores_NK in scores_SNK]
         means.append(np.mean([correlation_B(a, b) for a, b in combinations(ranks, 2)], axis=0))
     _enter(rows, name, np.array(means), own)
-    return n
+    return int(n)
 
 
 def _radius_agreement(

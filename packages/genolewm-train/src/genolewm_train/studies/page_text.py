@@ -28,13 +28,20 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def about(summary: Mapping[str, Any], study: str, extra: str) -> str:
-    """What was measured on what, by which command."""
+def about(summary: Mapping[str, Any], study: str, extra: str, missense: Mapping[str, Any]) -> str:
+    """What was measured on what, by which command.
+
+    Args:
+        summary: the study's JSON.
+        study: its name.
+        extra: how many variants of what.
+        missense: AUROC of the displacement on BRCA1 missense variants, as the contract has it.
+    """
     model = summary["model"]
     warning = (
-        f"**{model['name']} is a demonstration model that does not know biology.** Its AUROC on BRCA1 is that of "
-        "a coin or close to it; what it can show is how the arithmetic behaves, not which setting finds harmful "
-        "variants. Repeat the study on the encoder you use.\n\n"
+        f"**{model['name']} is a demonstration model that does not know biology.** The AUROC of its displacement on "
+        f"BRCA1 missense variants is {interval(missense)}, where a coin has 0.50. It can show how the arithmetic "
+        "behaves, not which setting finds harmful variants: repeat the study on the encoder you use.\n\n"
         if model["demonstration"]
         else ""
     )

@@ -53,7 +53,7 @@ def compute_cells(
             path = folder / f"{name}.npz"
             if not path.is_file():
                 held = io.BytesIO()
-                np.savez(held, **compute(cell))
+                np.savez(held, allow_pickle=False, **compute(cell))
                 write_atomic(path, held.getvalue())
             with np.load(path) as stored:
                 yield cell, {field: stored[field] for field in stored.files}

@@ -113,7 +113,7 @@ def score_passes(backend: Backend, contig: Contig, cell: StudyCell, contract: Co
         window = geometry.window(cell.cell, view, shift)
         oriented = [view.orient(edit.replacement) for edit in cell.edits]
         order = np.array(
-            sorted(range(n), key=lambda i, o=oriented: (o[i].start, o[i].end, o[i].alt)), dtype=np.intp
+            sorted(range(n), key=[(o.start, o.end, o.alt) for o in oriented].__getitem__), dtype=np.intp
         )
         began = time.perf_counter()
         plan = plan_pass(view, window, [oriented[i] for i in order], options.spans)
@@ -232,7 +232,7 @@ def _agreement(values_PN: Float, resamples: int) -> dict[str, Any]:
 
 def _top_overlap(values_PN: Float, own: Sequence[int], rest: Sequence[int]) -> float:
     """Share of the most unusual twentieth by `own` that is in the most unusual twentieth by `rest`."""
-    size = max(1, round(TOP_SHARE * values_PN.shape[1]))
+    size = max(1, int(TOP_SHARE * values_PN.shape[1] + 0.5))
     tops = [
         set(np.argsort(-values_PN[list(passes)].mean(axis=0), kind="stable")[:size].tolist())
         for passes in (own, rest)

@@ -42,7 +42,7 @@ def verdict(summary: Mapping[str, Any]) -> str:
         f"The contract's default {'stays' if same else 'should be'} `phases` {chosen.phases}, `strands` "
         f"`{chosen.strands}`. The time budgets decide it: the cheapest average over two passes runs "
         f"{cheapest:.2f} times the tokens of one, and the tightest budget for 100,000 variants with Carbon-500M "
-        f"({tightest}) leaves room for {room:.2f} times."
+        f"({tightest}) leaves room for {room:.2f} times (counted from floating-point operations, not measured)."
     )
 
 
@@ -58,12 +58,14 @@ def render(summary: Mapping[str, Any]) -> str:
 A six-mer model reads the same variant at six offsets, depending on where the window starts, and on two strands.
 Each reading is a *pass* and gives another score. How far do they agree, and is averaging them worth its time?
 
-{about(summary, "phases", sets)}
+{about(summary, "phases", sets, summary["auroc"]["missense"]["displacement"][_FIRST])}
 ## Decision
 
 {verdict(summary)}
 
 {_consequence(summary)}
+
+{_choice_of_head(summary)}
 
 {_gain(summary)}
 
@@ -118,6 +120,27 @@ def _consequence(summary: Mapping[str, Any]) -> str:
         f"What one phase gives up is repeatability: {'; '.join(parts)} (substitutions). Of the twentieth of a "
         f"person's substitutions with the largest displacement in one phase, {100 * overlap:.0f} % are in the "
         "largest twentieth of the other eleven passes' mean."
+    )
+
+
+def _choice_of_head(summary: Mapping[str, Any]) -> str:
+    one = summary["agreement"]["substitution"]
+    repeat = {
+        (head, name): float(found["repeatability"]["value"])
+        for head in HEADS
+        for name, found in one[head]["plans"].items()
+    }
+    steadiest = max(HEADS, key=lambda head: repeat[head, _FIRST])
+    least = min(HEADS, key=lambda head: repeat[head, _FIRST])
+    overtakes = [plan.name for plan in PLANS if repeat[least, plan.name] >= repeat[steadiest, _FIRST]]
+    reached = (
+        f"`{least}` needs {overtakes[0]} to reach that"
+        if overtakes
+        else f"`{least}` does not reach that with all twelve passes"
+    )
+    return (
+        f"Which score is read matters more than how many phases: one phase of `{steadiest}` has "
+        f"{repeat[steadiest, _FIRST]:.2f}, and {reached} ({repeat[least, _ALL]:.2f} with all twelve)."
     )
 
 

@@ -45,7 +45,8 @@ def ranks_BN(values: Float, weights_BN: Float) -> npt.NDArray[np.float32]:
     centred = (rank - (total + 1) / 2)[:, group]
     weighted = centred * np.sqrt(weights_BN)
     length = np.sqrt((weighted**2).sum(axis=1, keepdims=True))
-    return np.divide(weighted, length, out=np.zeros_like(weighted), where=length > 0).astype(np.float32)
+    unit = np.divide(weighted, length, out=np.zeros_like(weighted), where=length > 0)
+    return np.asarray(unit, dtype=np.float32)
 
 
 def correlation_B(a_BN: npt.NDArray[np.float32], b_BN: npt.NDArray[np.float32]) -> Float:
