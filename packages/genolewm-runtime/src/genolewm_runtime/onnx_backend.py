@@ -25,6 +25,7 @@ from genolewm_core.artifacts.manifest import Architecture, ModelDirectory
 from genolewm_core.errors import DeploymentError
 from genolewm_core.scoring.backend import Pack, Prefix, Rows, Trunk
 from genolewm_core.scoring.sixmer import N_SIXMERS
+from genolewm_runtime.float_environment import denormals_as_zero
 
 __all__ = ["OnnxBackend", "OnnxPrefix", "load", "shipped_graph"]
 
@@ -102,9 +103,10 @@ class OnnxBackend:
         options.enable_mem_pattern = False  # a pattern is kept for every shape ever seen, and shapes vary
         if threads is not None:
             options.intra_op_num_threads = threads
-        self._session = ort.InferenceSession(
-            str(graph or shipped_graph(architecture)), options, providers=["CPUExecutionProvider"]
-        )
+        with denormals_as_zero():
+            self._session = ort.InferenceSession(
+                str(graph or shipped_graph(architecture)), options, providers=["CPUExecutionProvider"]
+            )
         nothing = np.zeros((architecture.n_kv_heads, 0, architecture.head_dim), dtype=np.float32)
         self._no_past = {
             name: ort.OrtValue.ortvalue_from_numpy(nothing)
@@ -196,7 +198,8 @@ class OnnxBackend:
             "depth": _value(np.array(depth, dtype=np.int64)),
             "log_prob_rows": _value(log_probs),
         }
-        values = self._session.run_with_ort_values(fetches, {**self._no_past, **past, **feeds})
+        with denormals_as_zero():
+            values = self._session.run_with_ort_values(fetches, {**self._no_past, **past, **feeds})
         found = {name: value.numpy() for name, value in zip(fetches, values, strict=True)}
         if len(states):
             rows.states.append(_rms_normed(found[hidden][states], self._arch.rms_norm_eps))

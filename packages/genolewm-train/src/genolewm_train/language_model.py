@@ -12,7 +12,8 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -130,6 +131,17 @@ def _open_log(path: Path, step: int) -> Any:
     return path.open("a", encoding="utf-8")
 
 
+@contextmanager
+def _denormals_as_zero() -> Iterator[None]:
+    """A trained network's attention weights fall into denormals, which cost a long window three times as much."""
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(False)
+
+
+@_denormals_as_zero()
 def train(
     recipe: Recipe,
     sequence: TrainingSequence,
@@ -157,8 +169,6 @@ def train(
         TrainingError: the loss was not finite.
     """
     torch.set_num_threads(recipe.threads)
-    # A trained network's attention weights fall into denormals, which cost a long window three times as much.
-    torch.set_flush_denormal(True)
     output.mkdir(parents=True, exist_ok=True)
     checkpoint = output / CHECKPOINT_NAME
     if resume != checkpoint.exists():
