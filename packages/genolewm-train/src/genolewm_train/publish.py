@@ -41,8 +41,10 @@ MODEL_NAME = "genolewm-mini"
 MODEL_VERSION = "0.1.0"
 WEIGHTS_NAME = "model.safetensors"
 
+# By docs/studies/phases.md: of a substitution's scores delta_ll comes back in another six-mer phase, and the
+# displacement hardly does.
 DEFAULT_HEADS = {
-    "substitution": "displacement",
+    "substitution": "delta_ll",
     "indel_in_phase": "displacement",
     "indel_out_of_phase": "delta_ll",
 }
