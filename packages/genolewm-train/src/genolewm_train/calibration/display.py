@@ -28,18 +28,17 @@ def stages(*, enabled: bool) -> Iterator[tuple[Callable[[str], None], Callable[[
 
 
 def show_table(table: CalibrationTable, model: Path) -> None:
-    """Buckets by class, and the check on held-back sites."""
+    """The variants behind each class, and the check on held-back sites."""
     shown = Table(title="Percentiles of held-back common variants against uniform", title_justify="left")
-    for name in ("edit class", "variants in the null", "buckets", "score", "held back", "KS"):
-        shown.add_column(name, justify="left" if name in ("edit class", "score") else "right")
+    for name in ("edit class", "null", "score", "held back", "KS"):
+        shown.add_column(name, justify="left" if name in ("edit class", "score") else "right", no_wrap=True)
     held_back = table.about["held_back"]
     for edit_class in sorted({name.split("|")[0] for name in table.buckets}):
         root = table.buckets[f"{edit_class}|*|*|*|*"]
         null = f"{root.n_rows:,}" if root.n_rows else f"{root.n_synthetic:,} synthetic"
-        n_buckets = sum(name.startswith(f"{edit_class}|") for name in table.buckets)
         for column, result in held_back.get(edit_class, {}).items():
-            shown.add_row(edit_class, null, str(n_buckets), column, f"{result['n']:,}", f"{result['ks']:.3f}")
-            edit_class, null, n_buckets = "", "", ""  # type: ignore[assignment]
+            shown.add_row(edit_class, null, column, f"{result['n']:,}", f"{result['ks']:.3f}")
+            edit_class, null = "", ""
     console = Console()
     console.print(shown)
     console.print(f"calibration: {model}", soft_wrap=True)
