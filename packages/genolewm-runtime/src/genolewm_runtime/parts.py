@@ -182,11 +182,13 @@ def _plan_of(folder: Path) -> _Plan | None:
 def _take(folder: Path, output: Path) -> int:
     """Make the folder and lock it; returns the descriptor that holds the lock."""
     while True:
+        made = False
         try:
             folder.mkdir(mode=0o700, exist_ok=True)
+            made = True
             lock = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
         except OSError as error:
-            if isinstance(error, FileNotFoundError) and output.parent.is_dir():
+            if made and isinstance(error, FileNotFoundError):
                 continue  # another run has just ended and removed the folder
             raise ResourceError(
                 "output-unwritable",

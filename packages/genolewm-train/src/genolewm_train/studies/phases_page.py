@@ -255,7 +255,10 @@ def plot(summary: Mapping[str, Any], path: Path) -> None:
     left.set_ylabel("repeatability (Spearman)")
     right.set_ylabel("AUROC, BRCA1 missense")
     for axes in (left, right):
-        axes.set_xscale("log")
+        axes.set_xscale("log", base=2)
+        axes.set_xticks([float(f"{cost[plan.name]['tokens']:.2g}") for plan in PLANS if plan.strands == "+"])
+        axes.xaxis.set_major_formatter("{x:.0f}")
+        axes.minorticks_off()
         axes.set_xlabel("tokens a variant (dashed: both strands)")
         axes.grid(alpha=0.3)
     left.legend(fontsize=8)
