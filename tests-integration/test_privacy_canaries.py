@@ -96,7 +96,7 @@ def interrupt():
 
 ACTS = {{
     "raising": lambda: None,
-    "threading": thread,
+    "starting": thread,
     "finalizing": lambda: Late() and None,
     "interrupting": interrupt,
     "connecting": lambda: socket.socket(socket.AF_INET),
@@ -210,7 +210,7 @@ class World:
         about.mkdir(parents=True)
         (self.plug_ins / "canary_plug_in.py").write_text(PLUG_IN)
         (about / "METADATA").write_text("Metadata-Version: 2.1\nName: canary-plug-in\nVersion: 1\n")
-        names = ("raising", "threading", "finalizing", "interrupting", "connecting", "aborting", "unloadable")
+        names = ("raising", "starting", "finalizing", "interrupting", "connecting", "aborting", "unloadable")
         points = "\n".join(f"canary-{name} = canary_plug_in:{name}" for name in names)
         (about / "entry_points.txt").write_text(f"[genolewm.backends]\n{points}\n")
 
@@ -364,7 +364,7 @@ CASES = {
         "vcf-unreadable", 2, {"--vcf": "-"}, {"stdin": lambda w: w.usual().rsplit("\t", 7)[0]}
     ),
     "an unexpected error": _plug_in("raising", None, 9),
-    "an unexpected error in a thread": _plug_in("threading", None, 9),
+    "an unexpected error in a thread": _plug_in("starting", None, 9),
     "an unexpected error in a finalizer": _plug_in("finalizing", None, 9),
     "an unexpected error of loading": _plug_in("unloadable", None, 9),
     "an interrupt": _plug_in("interrupting", None, 130),

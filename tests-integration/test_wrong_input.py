@@ -270,7 +270,8 @@ def test_an_output_that_cannot_be_written(world, output):
     parts = refused(
         world, "output-unwritable", exit_code=4, output=output, next_step="choose another --output"
     )
-    assert parts["where"] == str(Path(output).parent)
+    # On a file system where no folder can be made that is found out by making one.
+    assert parts["where"].startswith(str(Path(output).parent))
 
 
 def test_an_output_that_exists(world):

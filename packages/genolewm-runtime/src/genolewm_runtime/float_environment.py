@@ -36,8 +36,7 @@ def denormals_as_zero() -> Iterator[None]:
     before = ctypes.create_string_buffer(_ENVIRONMENT_BYTES)
     libm.fegetenv(before)
     inside = ctypes.create_string_buffer(before.raw, _ENVIRONMENT_BYTES)
-    word = int.from_bytes(inside[offset : offset + 4], "little") | bits
-    inside[offset : offset + 4] = word.to_bytes(4, "little")
+    ctypes.c_uint32.from_buffer(inside, offset).value |= bits
     libm.fesetenv(inside)
     try:
         yield

@@ -18,6 +18,7 @@ import polars as pl
 from genolewm_core.errors import InputError
 from genolewm_core.scoring.heads import HEADS
 from genolewm_runtime.receipt import receipt_path
+from genolewm_runtime.writers.table import POLARS_ERRORS
 
 __all__ = ["ENDINGS", "Scores", "read_scores"]
 
@@ -107,7 +108,7 @@ def read_scores(path: Path) -> Scores:
         )
     except OSError as error:
         raise _unreadable(path, found=error.strerror or type(error).__name__) from error
-    except pl.exceptions.PolarsError as error:
+    except POLARS_ERRORS as error:
         # Its text may quote a line of the file.
         raise _unreadable(path, found=f"damaged or of another format ({type(error).__name__})") from None
     table = table.with_columns(

@@ -19,7 +19,15 @@ from genolewm_core.artifacts.atomic import publishing
 from genolewm_core.scoring.heads import HEADS
 from genolewm_runtime.scoring import ScoredRow
 
-__all__ = ["SCHEMA", "FinishedShards", "as_os_error", "read_shard_outcome", "table_of", "write_shard"]
+__all__ = [
+    "POLARS_ERRORS",
+    "SCHEMA",
+    "FinishedShards",
+    "as_os_error",
+    "read_shard_outcome",
+    "table_of",
+    "write_shard",
+]
 
 SCHEMA: dict[str, type[pl.DataType]] = {
     "row": pl.Int64,
@@ -50,6 +58,9 @@ SCHEMA: dict[str, type[pl.DataType]] = {
 }
 
 _CALIBRATED = ("sigma_calibrated", "bucket_id", "confidence", "low_confidence", "ensemble")
+POLARS_ERRORS = (pl.exceptions.PolarsError, pl.exceptions.PanicException)
+"""What polars raises; on some damaged files its own code panics, and that is no `Exception`."""
+
 _OUTCOME_KEY = "genolewm.shard"
 
 
@@ -115,7 +126,7 @@ def read_shard_outcome(path: Path) -> str | None:
     """The summary that `write_shard` put into a shard's metadata; None when the file is damaged."""
     try:
         return pl.read_parquet_metadata(path).get(_OUTCOME_KEY)
-    except (pl.exceptions.PolarsError, OSError):
+    except (*POLARS_ERRORS, OSError):
         return None
 
 
@@ -124,7 +135,7 @@ def as_os_error() -> Iterator[None]:
     """Raise what polars reports in its own words, such as a full disk, as the system's error."""
     try:
         yield
-    except (pl.exceptions.PolarsError, OSError) as error:
+    except (*POLARS_ERRORS, OSError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise
         code = _system_code(str(error))
