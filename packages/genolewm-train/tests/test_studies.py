@@ -25,7 +25,8 @@ from genolewm_encoder.loading import llama_model
 from genolewm_train.brca1 import auroc
 from genolewm_train.studies import contract_page, phases_page
 from genolewm_train.studies.command import study
-from genolewm_train.studies.contract import Grid, displacements
+from genolewm_train.studies.contract import Grid, Setting, displacements
+from genolewm_train.studies.contract_summary import ContractResults, summarise
 from genolewm_train.studies.layers import LayerBackend, split_pack
 from genolewm_train.studies.parts import compute_cells
 from genolewm_train.studies.phases import PASSES, PLANS, score_passes
@@ -397,3 +398,46 @@ def test_sets_of_the_real_folder(shared_data):
     clinvar = clinvar_missense_cells(shared_data, references, geometry, 5_000)
     labels = [bool(edit.label) for cell in clinvar for edit in cell.edits]
     assert (sum(labels), len(labels)) == (434, 615)
+
+
+def test_the_best_of_many_equal_settings_is_not_proposed():
+    """Settings that differ by noise alone: proposed in few of many worlds, for all that are compared."""
+    grid = Grid(tuple(range(1, 7)), (0, 8))
+    contract = Contract(state_layer=4)
+    n_settings, n = len(list(grid.settings())), 60
+    proposed = 0
+    for world in range(20):
+        rng = np.random.default_rng(world)
+        results = {
+            group: ContractResults(
+                rng.standard_normal((n_phases, n, 1)) + 0.3 * rng.standard_normal((n_phases, n, n_settings)),
+                np.arange(n) % 3 == 0,
+                np.full(n, "Missense"),
+                0,
+            )
+            for group, n_phases in (
+                ("common_and_synthetic", 3),
+                ("in_phase_indels", 3),
+                ("brca1", 1),
+                ("clinvar_missense", 1),
+            )
+        }
+        decision = summarise(results, grid, contract, dict.fromkeys(grid.radii, 1.0), 60)["decision"]
+        proposed += decision["proposed"] != decision["own"]
+    assert proposed <= 3
+
+
+def test_a_setting_that_tells_the_classes_apart_is_proposed():
+    grid = Grid((1, 2), (0, 8))
+    contract = Contract(state_layer=2)
+    settings = list(grid.settings())
+    best = settings.index(Setting(1, 8, "raw", "span_mean", "plain"))
+    rng = np.random.default_rng(0)
+    labels = np.arange(90) % 2 == 0
+    results = {}
+    for group in ("common_and_synthetic", "in_phase_indels", "brca1", "clinvar_missense"):
+        scores = rng.standard_normal((3, 90, len(settings)))
+        scores[:, :, best] += 3 * labels
+        results[group] = ContractResults(scores, labels, np.full(90, "Missense"), 0)
+    decision = summarise(results, grid, contract, dict.fromkeys(grid.radii, 1.0), 100)["decision"]
+    assert (decision["proposed"], decision["n_better"]) == (best, 1)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import polars as pl
+from polars.io.plugins import register_io_source
 
 from genolewm_runtime.writers.table import SCHEMA, FinishedShards, as_os_error
 
@@ -15,10 +17,13 @@ _ROW_GROUP_ROWS = 16_384
 
 def write_parquet(shards: FinishedShards, target: Path) -> int:
     """Write the table; returns the rows that a reader finds in it."""
-    # Streaming keeps memory flat; a fixed row group size keeps the bytes the same on every run. A folder's
-    # name may hold characters that would otherwise be expanded.
+    # One shard after the other: given all files, polars opens many at once, and memory grows with the VCF.
+    # A fixed row group size keeps the bytes the same on every run.
+    def tables(*_: object) -> Iterator[pl.DataFrame]:
+        yield from shards.tables()
+
     with as_os_error():
-        pl.scan_parquet(list(shards.paths), schema=SCHEMA, glob=False).sink_parquet(
+        register_io_source(tables, schema=SCHEMA).sink_parquet(
             target,
             compression="zstd",
             row_group_size=_ROW_GROUP_ROWS,

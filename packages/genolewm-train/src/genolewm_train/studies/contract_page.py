@@ -28,7 +28,7 @@ def verdict(summary: Mapping[str, Any]) -> str:
         return (
             f"The contract stays as it is: {_name(own)}. Of {decision['n_settings']} settings none separates one of "
             "the four pairs of classes better than it, to an AUROC above one half, without separating another "
-            "worse or agreeing less between phases (95 % intervals, simultaneous over all settings)."
+            "worse or agreeing less between phases (95 % intervals, simultaneous over all settings and measures)."
         )
     gains = "; ".join(
         f"{_TITLES[name]} {interval(proposed[name], 3)}, {interval(proposed[name]['gain'], 3, signed=True)} "
@@ -39,7 +39,7 @@ def verdict(summary: Mapping[str, Any]) -> str:
         f"The contract ({_name(own)}) is not the best supported choice. {decision['n_better']} of "
         f"{decision['n_settings']} settings separate one of the four pairs of classes better, to an AUROC above "
         "one half, without separating another worse or agreeing less between phases (95 % intervals, "
-        f"simultaneous over all settings). Proposed: {_name(proposed)} ({gains})."
+        f"simultaneous over all settings and measures). Proposed: {_name(proposed)} ({gains})."
     )
 
 
@@ -87,7 +87,7 @@ distance cost none.
 ## The best of all, by each measure
 
 The best of {len(summary["settings"])} looks good by chance: the last column is its difference from the contract
-with an interval that is simultaneous over all of them.
+with an interval that is simultaneous over all of them and over the five measures.
 
 {_best(summary)}
 

@@ -1,7 +1,8 @@
 """Which setting of the contract the measurements support: agreement, cost and separation of every setting.
 
 A setting is compared with the contract's own on the same bootstrap resamples, and the interval of the
-difference is simultaneous over all settings: with so many of them the best one looks good by chance.
+difference is simultaneous over all settings and all measures that can decide: with so many chances the best
+one looks good by luck.
 
 Letters of shapes: N variants, K settings, S phases, B resamples.
 """
@@ -26,6 +27,9 @@ __all__ = ["SEPARATIONS", "ContractResults", "contract_setting", "gather", "summ
 
 SEPARATIONS = ("brca1_missense", "brca1_all", "clinvar_missense", "synthetic_vs_common")
 """Pairs of classes that a displacement should tell apart; the first is the harmful or the random one."""
+
+# BRCA1's missense variants are among all of BRCA1 and must not count twice.
+_DISTINCT = ("brca1_all", "clinvar_missense", "synthetic_vs_common")
 
 Float = npt.NDArray[np.float64]
 
@@ -92,18 +96,18 @@ def summarise(
     own = settings.index(contract_setting(contract))
     rows: list[dict[str, Any]] = [{**asdict(s), "tokens": tokens[s.radius]} for s in settings]
     everyday, indels = results["common_and_synthetic"], results["in_phase_indels"]
-    sizes = {
-        "phases": _phase_agreement(everyday.scores_SNK, rows, "phases", own, resamples),
-        "phases_indel_in_phase": _phase_agreement(
-            indels.scores_SNK, rows, "phases_indel_in_phase", own, resamples
-        ),
-        "radius": _radius_agreement(everyday.scores_SNK[0], rows, settings, grid, resamples),
-    }
+    measures_KB = {"phases": _phase_agreement(everyday.scores_SNK, resamples)}
     classes: dict[str, Any] = {}
     for name, (scores_NK, labels) in _separations(results).items():
         classes[name] = {"n": len(labels), "n_positive": int(labels.sum())}
-        areas_KB = _areas(scores_NK, labels, resamples)
-        _enter(rows, name, areas_KB, own)
+        measures_KB[name] = _areas(scores_NK, labels, resamples)
+    _enter(rows, measures_KB, own)
+    _enter(rows, {"phases_indel_in_phase": _phase_agreement(indels.scores_SNK, resamples)}, own)
+    _radius_agreement(everyday.scores_SNK[0], rows, settings, grid, resamples)
+    sizes = {
+        "phases": everyday.scores_SNK.shape[1],
+        "phases_indel_in_phase": indels.scores_SNK.shape[1],
+    }
     return {
         "contract": asdict(settings[own]),
         "classes": classes,
@@ -114,24 +118,20 @@ def summarise(
     }
 
 
-def _phase_agreement(
-    scores_SNK: Float, rows: list[dict[str, Any]], name: str, own: int, resamples: int
-) -> int:
-    """Mean Spearman correlation between phases, into every row; the number of variants."""
-    n = scores_SNK.shape[1]
-    weights_BN = draw(n, resamples)
+def _phase_agreement(scores_SNK: Float, resamples: int) -> Float:
+    """Mean Spearman correlation between phases, (K, 1 + B)."""
+    weights_BN = draw(scores_SNK.shape[1], resamples)
     means = []
     for k in range(scores_SNK.shape[2]):
         ranks = [ranks_BN(scores_NK[:, k], weights_BN) for scores_NK in scores_SNK]
         means.append(np.mean([correlation_B(a, b) for a, b in combinations(ranks, 2)], axis=0))
-    _enter(rows, name, np.array(means), own)
-    return int(n)
+    return np.array(means)
 
 
 def _radius_agreement(
     scores_NK: Float, rows: list[dict[str, Any]], settings: list[Setting], grid: Grid, resamples: int
-) -> int:
-    """Spearman correlation with the next larger radius, other things equal; the number of variants."""
+) -> None:
+    """Spearman correlation with the next larger radius, other things equal, into every row."""
     weights_BN = draw(len(scores_NK), resamples)
     ranks = [ranks_BN(scores_NK[:, k], weights_BN) for k in range(len(settings))]
     index = {setting: k for k, setting in enumerate(settings)}
@@ -140,7 +140,6 @@ def _radius_agreement(
         if s.radius in larger:
             other = index[Setting(s.layer, larger[s.radius], s.form, s.pool, s.distance)]
             rows[k]["next_radius"] = estimate(correlation_B(ranks[k], ranks[other]))
-    return len(scores_NK)
 
 
 def _separations(results: Mapping[str, ContractResults]) -> dict[str, tuple[Float, npt.NDArray[np.bool_]]]:
@@ -160,27 +159,34 @@ def _areas(scores_NK: Float, labels: npt.NDArray[np.bool_], resamples: int) -> F
     return np.array([auroc_B(scores_NK[:, k], labels, weights_BN) for k in range(scores_NK.shape[1])])
 
 
-def _enter(rows: list[dict[str, Any]], name: str, values_KB: Float, own: int) -> None:
-    """Value, interval, and difference from the contract's own setting with its simultaneous interval."""
-    differences = values_KB - values_KB[own]
-    spread = differences[:, 1:].std(axis=1)
-    moved = np.divide(
-        np.abs(differences[:, 1:] - differences[:, :1]),
-        spread[:, None],
-        out=np.zeros_like(differences[:, 1:]),
-        where=spread[:, None] > 0,
-    )
-    critical = float(np.percentile(moved.max(axis=0), 95))
-    for k, row in enumerate(rows):
-        value, width = float(differences[k, 0]), critical * float(spread[k])
-        row[name] = {
-            **estimate(values_KB[k]),
-            "gain": {
-                "value": round(value, 4),
-                "low": round(value - width, 4),
-                "high": round(value + width, 4),
-            },
-        }
+def _enter(rows: list[dict[str, Any]], measures_KB: Mapping[str, Float], own: int) -> None:
+    """Values, intervals, and differences from the contract's own setting, into every row.
+
+    The interval of a difference is as wide as the largest standardised deviation over all settings and all
+    the given measures together asks for.
+    """
+    differences_KB = {name: values - values[own] for name, values in measures_KB.items()}
+    spread_K = {name: each[:, 1:].std(axis=1) for name, each in differences_KB.items()}
+    largest_B = np.max([_standardised(each) for each in differences_KB.values()], axis=0)
+    critical = float(np.percentile(largest_B, 95))
+    for name, values in measures_KB.items():
+        for k, row in enumerate(rows):
+            value, width = float(differences_KB[name][k, 0]), critical * float(spread_K[name][k])
+            row[name] = {
+                **estimate(values[k]),
+                "gain": {
+                    "value": round(value, 4),
+                    "low": round(value - width, 4),
+                    "high": round(value + width, 4),
+                },
+            }
+
+
+def _standardised(differences_KB: Float) -> Float:
+    """Largest deviation from the value over all settings, in standard errors, in every resample: (B,)."""
+    moved = np.abs(differences_KB[:, 1:] - differences_KB[:, :1])
+    spread = differences_KB[:, 1:].std(axis=1)[:, None]
+    return np.asarray(np.divide(moved, spread, out=np.zeros_like(moved), where=spread > 0).max(axis=0))
 
 
 def _decide(rows: list[dict[str, Any]], own: int) -> dict[str, Any]:
@@ -188,8 +194,8 @@ def _decide(rows: list[dict[str, Any]], own: int) -> dict[str, Any]:
 
     A setting is better supported than the contract's when it separates some pair of classes better by the
     simultaneous interval, to an AUROC whose own interval lies above one half, none worse, and its phases do
-    not agree less. Of such settings the one that gains most over all pairs is proposed; where there is none
-    the contract stays.
+    not agree less. Of such settings the one that gains most over the distinct sets of variants is proposed;
+    where there is none the contract stays.
     """
     better = [
         k
@@ -199,7 +205,7 @@ def _decide(rows: list[dict[str, Any]], own: int) -> dict[str, Any]:
         and row["phases"]["gain"]["high"] >= 0
     ]
     proposed = max(
-        better, key=lambda k: sum(rows[k][name]["gain"]["value"] for name in SEPARATIONS), default=own
+        better, key=lambda k: sum(rows[k][name]["gain"]["value"] for name in _DISTINCT), default=own
     )
     steadier = [
         k

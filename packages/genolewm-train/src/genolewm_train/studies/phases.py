@@ -4,7 +4,7 @@ Every variant is scored in twelve passes: six phases on each of two strands. A *
 `phases` and `strands` as the contract has it, and its score is the mean over its passes. How repeatable a
 plan is comes from two means over disjoint sets of passes: a part agrees with its whole for no good reason.
 
-Letters of shapes: P passes, H heads, N variants, B resamples.
+Letters of shapes: P passes, H heads, N variants, C cells, B resamples.
 """
 
 from __future__ import annotations
@@ -85,7 +85,8 @@ class PhaseResults:
     Attributes:
         values_PHN: NaN where a score is not defined.
         edit_class, label, consequence: per variant; label is −1 where there is none.
-        n_tok_P, seconds_P: of the scores that the product computes by default.
+        n_tok_P: of the scores that the product computes by default.
+        seconds_CP: the same, by cell.
     """
 
     values_PHN: Float
@@ -93,7 +94,7 @@ class PhaseResults:
     label: npt.NDArray[np.int8]
     consequence: npt.NDArray[np.str_]
     n_tok_P: npt.NDArray[np.int64]
-    seconds_P: Float
+    seconds_CP: Float
 
 
 def score_passes(backend: Backend, contig: Contig, cell: StudyCell, contract: Contract) -> Arrays:
@@ -144,7 +145,7 @@ def gather(results: Iterable[tuple[StudyCell, Arrays]]) -> dict[str, PhaseResult
             np.array([-1 if edit.label is None else int(edit.label) for edit in edits], dtype=np.int8),
             np.array([edit.consequence for edit in edits]),
             np.sum([arrays["n_tok"] for _, arrays in parts], axis=0),
-            np.sum([arrays["seconds"] for _, arrays in parts], axis=0),
+            np.array([arrays["seconds"] for _, arrays in parts]),
         )
     return found
 
@@ -241,19 +242,24 @@ def _top_overlap(values_PN: Float, own: Sequence[int], rest: Sequence[int]) -> f
 
 
 def _cost(personal: PhaseResults) -> dict[str, Any]:
-    """Tokens a variant of a personal genome, and seconds relative to one pass, both from the same run."""
+    """Tokens a variant of a personal genome, and seconds relative to one pass, both from the same run.
+
+    Seconds are compared cell by cell and the median is taken, so that a moment at which the machine had other
+    work counts little.
+    """
     n = personal.values_PHN.shape[2]
-    first = personal.seconds_P[0]
+    first_C = personal.seconds_CP[:, 0]
     return {
         "n": n,
         "plans": {
             plan.name: {
                 "tokens": round(float(personal.n_tok_P[list(plan.sets()[0])].sum()) / n, 1),
-                "seconds": round(float(personal.seconds_P[list(plan.sets()[0])].sum() / first), 2),
+                "seconds": round(
+                    float(np.median(personal.seconds_CP[:, list(plan.sets()[0])].sum(axis=1) / first_C)), 2
+                ),
             }
             for plan in PLANS
         },
-        "seconds_per_variant_one_phase": round(float(first) / n, 5),
     }
 
 
