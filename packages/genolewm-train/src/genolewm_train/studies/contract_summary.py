@@ -163,13 +163,14 @@ def _enter(rows: list[dict[str, Any]], measures_KB: Mapping[str, Float], own: in
     """Values, intervals, and differences from the contract's own setting, into every row.
 
     The interval of a difference is as wide as the largest standardised deviation over all settings and all
-    the given measures together asks for.
+    the given measures together asks for; `low_alone` is corrected for the settings, but not for the measures.
     """
     differences_KB = {name: values - values[own] for name, values in measures_KB.items()}
     spread_K = {name: each[:, 1:].std(axis=1) for name, each in differences_KB.items()}
-    largest_B = np.max([_standardised(each) for each in differences_KB.values()], axis=0)
-    critical = float(np.percentile(largest_B, 95))
+    largest_B = {name: _standardised(each) for name, each in differences_KB.items()}
+    critical = float(np.percentile(np.max(list(largest_B.values()), axis=0), 95))
     for name, values in measures_KB.items():
+        alone = float(np.percentile(largest_B[name], 95))
         for k, row in enumerate(rows):
             value, width = float(differences_KB[name][k, 0]), critical * float(spread_K[name][k])
             row[name] = {
@@ -178,6 +179,7 @@ def _enter(rows: list[dict[str, Any]], measures_KB: Mapping[str, Float], own: in
                     "value": round(value, 4),
                     "low": round(value - width, 4),
                     "high": round(value + width, 4),
+                    "low_alone": round(value - alone * float(spread_K[name][k]), 4),
                 },
             }
 
@@ -197,13 +199,16 @@ def _decide(rows: list[dict[str, Any]], own: int) -> dict[str, Any]:
     not agree less. Of such settings the one that gains most over the distinct sets of variants is proposed;
     where there is none the contract stays.
     """
-    better = [
-        k
-        for k, row in enumerate(rows)
-        if any(row[name]["gain"]["low"] > 0 and row[name]["low"] > 0.5 for name in SEPARATIONS)
-        and not any(row[name]["gain"]["high"] < 0 for name in SEPARATIONS)
-        and row["phases"]["gain"]["high"] >= 0
-    ]
+    better, better_alone = (
+        [
+            k
+            for k, row in enumerate(rows)
+            if any(row[name]["gain"][bound] > 0 and row[name]["low"] > 0.5 for name in SEPARATIONS)
+            and not any(row[name]["gain"]["high"] < 0 for name in SEPARATIONS)
+            and row["phases"]["gain"]["high"] >= 0
+        ]
+        for bound in ("low", "low_alone")
+    )
     proposed = max(
         better, key=lambda k: sum(rows[k][name]["gain"]["value"] for name in _DISTINCT), default=own
     )
@@ -218,6 +223,7 @@ def _decide(rows: list[dict[str, Any]], own: int) -> dict[str, Any]:
     return {
         "n_settings": len(rows),
         "n_better": len(better),
+        "n_better_alone": len(better_alone),
         "proposed": proposed,
         "n_steadier": len(steadier),
         "steadiest": steadiest,

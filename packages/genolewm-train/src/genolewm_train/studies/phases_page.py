@@ -78,7 +78,8 @@ Each reading is a *pass* and gives another score. How far do they agree, and is 
 Substitutions of one person (NA12878, chromosome 21, whole cells). *Repeatability* is the Spearman correlation
 of a plan's score with the same plan's score on other phases, so that nothing is compared with itself; for six
 phases no others are left, and it is extrapolated from the two halves (Spearman-Brown, marked \\*). *Tokens* and
-*time* are of all {summary["cost"]["n"]:,} variants in these cells, time relative to one phase in the same run (median over cells).
+*time* are of all {summary["cost"]["n"]:,} variants in these cells, time relative to one phase in the same run
+(median over cells).
 
 {_plans(summary)}
 
