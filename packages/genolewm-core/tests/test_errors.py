@@ -1,11 +1,14 @@
 import copy
+import gzip
+import io
 import pickle
 import re
+import signal
 
 import pytest
 
 from genolewm_core import errors
-from genolewm_core.errors import CODES, ExitCode, GenoLeWMError
+from genolewm_core.errors import CODES, ExitCode, GenoLeWMError, interrupts_kept
 
 KINDS = [GenoLeWMError, *GenoLeWMError.__subclasses__()]
 
@@ -76,3 +79,32 @@ def test_fields_survive_the_way_home_from_a_worker(kind, fields, again):
 )
 def test_text_has_a_line_per_field_in_one_order_and_no_details(fields, text):
     assert str(GenoLeWMError("config-invalid", "An option is wrong.", **fields)) == text
+
+
+def read_until_interrupted(path, seconds):
+    with io.BufferedReader(gzip.GzipFile(path), 1 << 18) as file:
+        signal.setitimer(signal.ITIMER_REAL, seconds)
+        while file.readline():
+            pass
+        signal.pause()  # the file was read before the signal came
+
+
+def test_an_interrupt_within_a_buffered_read_is_one(tmp_path):
+    """What CPython makes of it is not always the same, so it is tried often."""
+    path = tmp_path / "zeros.gz"
+    path.write_bytes(gzip.compress(b"0" * 60 + b"\n", 1) * 20_000)
+    before = signal.signal(signal.SIGALRM, signal.default_int_handler)
+    try:
+        for n in range(40):
+            with pytest.raises(KeyboardInterrupt), interrupts_kept():
+                read_until_interrupted(path, 0.0005 + n * 0.0003)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def test_another_system_error_stays_one():
+    with pytest.raises(SystemError), interrupts_kept():
+        raise SystemError from ValueError()
+    with pytest.raises(SystemError), interrupts_kept():
+        raise SystemError

@@ -7,6 +7,8 @@ in a personal file is named by its record number.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import IntEnum
 from typing import ClassVar
 
@@ -22,6 +24,7 @@ __all__ = [
     "ProvenanceError",
     "ResourceError",
     "TrainingError",
+    "interrupts_kept",
 ]
 
 
@@ -196,3 +199,17 @@ class InternalError(GenoLeWMError):
     """A promise of the program itself does not hold; please report it."""
 
     exit_code = ExitCode.INTERNAL
+
+
+@contextmanager
+def interrupts_kept() -> Iterator[None]:
+    """Raise a Ctrl-C in the block as the KeyboardInterrupt that it is.
+
+    CPython turns one that comes within a buffered read of a compressed file into a SystemError.
+    """
+    try:
+        yield
+    except SystemError as error:
+        if isinstance(error.__cause__, KeyboardInterrupt):
+            raise KeyboardInterrupt from None
+        raise

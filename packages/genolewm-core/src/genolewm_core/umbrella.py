@@ -15,7 +15,7 @@ from importlib.metadata import EntryPoint, entry_points
 import click
 
 from genolewm_core import __version__
-from genolewm_core.errors import DeploymentError, ExitCode, GenoLeWMError
+from genolewm_core.errors import DeploymentError, ExitCode, GenoLeWMError, interrupts_kept
 from genolewm_core.logs import emit, masked, places, withhold_messages
 from genolewm_core.logs.options import with_log_options
 
@@ -89,7 +89,8 @@ def main() -> None:
 def _exit_code() -> int:
     """Run the command and tell what went wrong, on stderr and in the log."""
     try:
-        outcome = cli.main(prog_name="geno-lewm", standalone_mode=False)
+        with interrupts_kept():
+            outcome = cli.main(prog_name="geno-lewm", standalone_mode=False)
     except GenoLeWMError as error:
         emit("failed", code=error.code, exit_code=int(error.exit_code), kind=error)
         click.echo(masked(f"geno-lewm: {error}"), err=True)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
-from genolewm_core.errors import ConfigError, ExitCode, ResourceError
+from genolewm_core.errors import ConfigError, ExitCode, ResourceError, interrupts_kept
 
 if TYPE_CHECKING:
     from genolewm_core.scoring.passes import PassOptions
@@ -239,7 +239,7 @@ def _run(run: VcfRun, *, show_progress: bool, if_interrupted: str) -> RunSummary
     show_model_notice(ModelDirectory.open(run.model))
     started = time.monotonic()
     try:
-        with progress(show_progress) as display, _terminated_is_interrupted():
+        with interrupts_kept(), progress(show_progress) as display, _terminated_is_interrupted():
             summary = run_vcf(run, on_survey=display.on_survey, on_shard=display.on_shard)
     except KeyboardInterrupt:
         click.echo(if_interrupted, err=True)

@@ -17,6 +17,7 @@ _ROW_GROUP_ROWS = 16_384
 
 def write_parquet(shards: FinishedShards, target: Path) -> int:
     """Write the table; returns the rows that a reader finds in it."""
+
     # One shard after the other: given all files, polars opens many at once, and memory grows with the VCF.
     # A fixed row group size keeps the bytes the same on every run.
     def tables(*_: object) -> Iterator[pl.DataFrame]:
