@@ -124,7 +124,7 @@ class GenoLeWMRuntime:
     def score_vcf(
         self, vcf_path: str | Path, output_path: str | Path, *, jobs: int = 1, fresh: bool = False
     ) -> RunSummary:
-        """Score every row of a VCF into a Parquet or TSV file; see `genolewm_runtime.run.run_vcf`."""
+        """Score every row of a VCF into a file, in the format of its name; see `genolewm_runtime.run.run_vcf`."""
         return run_vcf(
             VcfRun(
                 vcf=Path(vcf_path),
