@@ -21,7 +21,7 @@ import pytest
 
 from genolewm_core.artifacts.manifest import digest_file
 from genolewm_core.errors import CODES
-from genolewm_core.scoring.cells import reverse_complement
+from genolewm_core.genome.alleles import reverse_complement
 from genolewm_runtime.receipt import receipt_path
 
 # All cases run in the first test's fixture: a minute, and half an hour on a machine that is busy many times over.

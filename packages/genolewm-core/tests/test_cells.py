@@ -3,8 +3,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from genolewm_core.errors import ConfigError
-from genolewm_core.genome.alleles import Replacement, shift_right
-from genolewm_core.scoring.cells import Geometry, StrandView, Window, reverse_complement
+from genolewm_core.genome.alleles import Replacement, reverse_complement, shift_right
+from genolewm_core.scoring.cells import Geometry, StrandView, Window
 
 
 class Text:

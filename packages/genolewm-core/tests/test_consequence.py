@@ -11,7 +11,7 @@ from itertools import product
 
 import pytest
 
-from genolewm_core.genome.alleles import trim
+from genolewm_core.genome.alleles import reverse_complement, trim
 from genolewm_core.genome.consequence import (
     CONSEQUENCES,
     REGIONS,
@@ -19,7 +19,7 @@ from genolewm_core.genome.consequence import (
     consequence_on,
     region_of,
 )
-from genolewm_core.genome.transcripts import Transcript, reverse_complement
+from genolewm_core.genome.transcripts import Transcript
 
 BEFORE = "CTGACTTCAGACCTGAGTCA"
 EXON_1 = "GACC" + "ATGCAATC"

@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from genolewm_core.errors import ConfigError
-from genolewm_core.genome.alleles import Replacement, shift_left, shift_right, trim
+from genolewm_core.genome.alleles import Replacement, reverse_complement, shift_left, shift_right, trim
 from genolewm_core.scoring.backend import Rows, Trunk
 from genolewm_core.scoring.branches import MAX_PACK, plan_pass
-from genolewm_core.scoring.cells import Geometry, StrandView, Window, reverse_complement
+from genolewm_core.scoring.cells import Geometry, StrandView, Window
 from genolewm_core.scoring.heads import CHOICES, HEADS
 from genolewm_core.scoring.passes import PassOptions, run_pass, score_cell
 from genolewm_core.scoring.sixmer import N_SIXMERS, K, Vocabulary, base_log_marginals, sixmer_codes

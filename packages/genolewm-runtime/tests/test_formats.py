@@ -322,6 +322,7 @@ def shards_of_world(world, tmp_path_factory):
         model=world.model,
         reference=world.reference,
         annotation=None,
+        calibration=None,
         backend="onnx",
         options=options,
         threads=1,

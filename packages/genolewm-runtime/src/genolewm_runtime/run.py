@@ -115,6 +115,7 @@ def run_vcf(
         model=run.model,
         reference=run.reference,
         annotation=run.annotation,
+        calibration=load_calibration(model, key_of(model, run.options, backend)),
         backend=backend,
         options=run.options,
         threads=None if run.jobs == 1 else max(1, (os.cpu_count() or 1) // run.jobs),
@@ -173,7 +174,7 @@ def run_vcf(
             reasons=_totals(counts, 1),
             n_tok=n_tok,
             demonstration=model.manifest.demonstration,
-            calibrated=load_calibration(model, key_of(model, run.options, backend)) is not None,
+            calibrated=spec.calibration is not None,
         )
         about = {"schema": "1.0.0", "model_id": receipt.model_id, "fingerprint": fingerprint}
         started = time.monotonic()

@@ -28,8 +28,7 @@ from genolewm_core.genome.annotation import Annotation
 from genolewm_core.genome.reference import Reference
 from genolewm_core.logs import LogSettings, emit, open_log, settings, withhold_messages
 from genolewm_core.scoring.backend import Backend, load_backend
-from genolewm_core.scoring.calibration import key_of
-from genolewm_core.scoring.calibration_file import load_calibration
+from genolewm_core.scoring.calibration import CalibrationTable
 from genolewm_core.scoring.passes import PassOptions
 from genolewm_runtime import guard
 from genolewm_runtime.run_log import log_shard
@@ -50,11 +49,13 @@ class ScorerSpec:
         guard_level: what closes the network in the parent: "seccomp", "python-only" or "none". A worker
             installs the same and refuses to start with less.
         annotation: GFF3 of transcripts; None leaves genes, consequences and regions out.
+        calibration: the model's table for these options on this backend; None where there is none.
     """
 
     model: Path
     reference: Path
     annotation: Path | None
+    calibration: CalibrationTable | None
     backend: str
     options: PassOptions
     threads: int | None
@@ -102,7 +103,6 @@ class ShardScorer:
         self._reference = Reference(spec.reference)
         self._backend = loaded or load_backend(spec.backend, model, threads=spec.threads)
         self._default_heads = model.manifest.default_heads
-        self._calibration = load_calibration(model, key_of(model, spec.options, spec.backend))
         self._annotation = (
             None if spec.annotation is None else Annotation.read(spec.annotation, self._reference.contigs)
         )
@@ -118,7 +118,7 @@ class ShardScorer:
             self._backend,
             self._spec.options,
             self._default_heads,
-            self._calibration,
+            self._spec.calibration,
             self._annotation,
         )
         counts = Counter((row.status, row.reason) for row in scored)

@@ -20,6 +20,7 @@ __all__ = [
     "ContigSequence",
     "Replacement",
     "is_plain",
+    "reverse_complement",
     "shift_left",
     "shift_right",
     "to_vcf",
@@ -45,6 +46,9 @@ class ContigSequence(Protocol):
         ...
 
 
+_COMPLEMENT = str.maketrans("ACGTRYKMBDHVacgtrykmbdhv", "TGCAYRMKVHDBtgcayrmkvhdb")
+
+
 @dataclass(frozen=True, slots=True)
 class Replacement:
     """The reference stretch [start, end) of a contig is replaced by `alt`.
@@ -68,6 +72,11 @@ class Replacement:
     def net(self) -> int:
         """Change of length in bp: positive for insertions, negative for deletions."""
         return len(self.alt) - (self.end - self.start)
+
+
+def reverse_complement(sequence: str) -> str:
+    """The other strand of a sequence, read 5' to 3'. IUPAC codes are complemented, N stays N."""
+    return sequence.translate(_COMPLEMENT)[::-1]
 
 
 def is_plain(allele: str) -> bool:

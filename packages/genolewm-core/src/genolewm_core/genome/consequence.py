@@ -12,8 +12,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import product
 
-from genolewm_core.genome.alleles import ContigSequence, Replacement, shift_left, shift_right
-from genolewm_core.genome.transcripts import Kind, Transcript, reverse_complement
+from genolewm_core.genome.alleles import (
+    ContigSequence,
+    Replacement,
+    reverse_complement,
+    shift_left,
+    shift_right,
+)
+from genolewm_core.genome.transcripts import Kind, Transcript
 
 __all__ = ["CONSEQUENCES", "REGIONS", "Change", "Effect", "consequence_on", "region_of"]
 
@@ -167,12 +173,7 @@ def _substitution(transcript: Transcript, replacement: Replacement, contig: Cont
         codons = _codons(transcript, replacement, contig)
     if codons is None:
         return "cds_other"
-    before, after = codons
-    if before == after:
-        return "synonymous"
-    if "*" in after and "*" not in before:
-        return "nonsense"
-    return "stop_lost" if "*" in before and "*" not in after else "missense"
+    return _translated(*codons, otherwise="missense")
 
 
 def _one_codon(transcript: Transcript, bases: str, at: int, alt: str) -> tuple[str, str] | None:
@@ -188,12 +189,16 @@ def _in_frame(transcript: Transcript, replacement: Replacement, contig: ContigSe
     codons = _codons(transcript, replacement, contig)
     if codons is None:
         return "indel_inframe"
-    before, after = codons
+    return _translated(*codons, otherwise="indel_inframe")
+
+
+def _translated(before: str, after: str, *, otherwise: str) -> str:
+    """What became of the amino acids: `synonymous`, a stop made or lost, or the class's own word."""
     if before == after:
         return "synonymous"
     if "*" in after and "*" not in before:
         return "nonsense"
-    return "stop_lost" if "*" in before and "*" not in after else "indel_inframe"
+    return "stop_lost" if "*" in before and "*" not in after else otherwise
 
 
 def _codons(

@@ -12,17 +12,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 
-from genolewm_core.genome.alleles import ContigSequence
+from genolewm_core.genome.alleles import ContigSequence, reverse_complement
 
-__all__ = ["SPLICE_REGION_BP", "SPLICE_SITE_BP", "Kind", "Transcript", "reverse_complement"]
+__all__ = ["SPLICE_REGION_BP", "SPLICE_SITE_BP", "Kind", "Transcript"]
 
 SPLICE_SITE_BP = 2
 """Bases at each end of an intron that are its splice site (GT..AG in most introns)."""
 
 SPLICE_REGION_BP = 8
 """Bases at each end of an intron that are its splice region, the splice site left out."""
-
-_COMPLEMENT = str.maketrans("ACGT", "TGCA")
 
 
 class Kind(IntEnum):
@@ -190,11 +188,6 @@ class Transcript:
                 yield cds_end - high, cds_end - low, cds_end - low - 1
             else:
                 yield cds_start + low, cds_start + high, cds_start + low
-
-
-def reverse_complement(bases: str) -> str:
-    """The other strand's bases; other letters than A, C, G and T stay what they are."""
-    return bases[::-1].translate(_COMPLEMENT)
 
 
 def _intron(start: int, end: int) -> Iterator[tuple[int, int, Kind]]:

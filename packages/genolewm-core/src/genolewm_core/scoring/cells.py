@@ -13,19 +13,12 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from genolewm_core.errors import ConfigError
-from genolewm_core.genome.alleles import Replacement, shift_right
+from genolewm_core.genome.alleles import Replacement, reverse_complement, shift_right
 from genolewm_core.scoring.sixmer import K
 
-__all__ = ["Contig", "Geometry", "Strand", "StrandView", "Window", "reverse_complement"]
+__all__ = ["Contig", "Geometry", "Strand", "StrandView", "Window"]
 
 Strand = Literal["+", "-"]
-
-_COMPLEMENT = str.maketrans("ACGTRYKMBDHVacgtrykmbdhv", "TGCAYRMKVHDBtgcayrmkvhdb")
-
-
-def reverse_complement(sequence: str) -> str:
-    """The other strand of a sequence, read 5' to 3'. IUPAC codes are complemented, N stays N."""
-    return sequence.translate(_COMPLEMENT)[::-1]
 
 
 class Contig(Protocol):

@@ -18,39 +18,16 @@ import polars as pl
 from genolewm_core.errors import InputError
 from genolewm_core.scoring.heads import HEADS
 from genolewm_runtime.receipt import receipt_path
-from genolewm_runtime.writers.table import POLARS_ERRORS
+from genolewm_runtime.writers.table import CALIBRATED, POLARS_ERRORS, SCHEMA
 
 __all__ = ["ENDINGS", "Scores", "read_scores"]
 
-COLUMNS: dict[str, type[pl.DataType]] = {
-    "row": pl.Int64,
-    "allele": pl.Int64,
-    "source_chrom": pl.String,
-    "source_pos": pl.Int64,
-    "source_ref": pl.String,
-    "source_alt": pl.String,
-    "chrom": pl.String,
-    "pos": pl.Int64,
-    "ref": pl.String,
-    "alt": pl.String,
-    "locus": pl.Int64,
-    "edit_class": pl.String,
-    "status": pl.String,
-    "reason": pl.String,
-    "flags": pl.String,
-    **dict.fromkeys(HEADS, pl.Float64),
-    "sigma_raw": pl.Float64,
-    "head": pl.String,
-}
-LATER_COLUMNS: dict[str, type[pl.DataType]] = {
-    "gene": pl.String,
-    "consequence": pl.String,
-    "sigma_calibrated": pl.Float64,
-    "bucket_id": pl.String,
-    "confidence": pl.Float64,
-    "low_confidence": pl.Boolean,
-    "ensemble": pl.Float64,
-}
+_LATER = ("gene", "consequence", *CALIBRATED)
+_WIDER: dict[type[pl.DataType], type[pl.DataType]] = {pl.Int32: pl.Int64, pl.Float32: pl.Float64}
+_KINDS = {name: _WIDER.get(kind, kind) for name, kind in SCHEMA.items()}
+
+COLUMNS = {name: kind for name, kind in _KINDS.items() if name not in _LATER}
+LATER_COLUMNS = {name: _KINDS[name] for name in _LATER}
 """Columns that tables of earlier versions do not have."""
 
 _STATUSES = ("scored", "skipped", "failed")

@@ -20,6 +20,7 @@ from genolewm_core.scoring.heads import HEADS
 from genolewm_runtime.scoring import ScoredRow
 
 __all__ = [
+    "CALIBRATED",
     "POLARS_ERRORS",
     "SCHEMA",
     "FinishedShards",
@@ -57,7 +58,7 @@ SCHEMA: dict[str, type[pl.DataType]] = {
     "ensemble": pl.Float32,
 }
 
-_CALIBRATED = ("sigma_calibrated", "bucket_id", "confidence", "low_confidence", "ensemble")
+CALIBRATED = ("sigma_calibrated", "bucket_id", "confidence", "low_confidence", "ensemble")
 POLARS_ERRORS = (pl.exceptions.PolarsError, pl.exceptions.PanicException)
 """What polars raises; on some damaged files its own code panics, and that is no `Exception`."""
 
@@ -111,7 +112,7 @@ def table_of(rows: Sequence[ScoredRow]) -> pl.DataFrame:
         "head": [row.head for row in rows],
         "gene": [None if row.effect is None else row.effect.gene for row in rows],
         "consequence": [None if row.effect is None else row.effect.consequence for row in rows],
-        **{name: [getattr(row.calibrated, name, None) for row in rows] for name in _CALIBRATED},
+        **{name: [getattr(row.calibrated, name, None) for row in rows] for name in CALIBRATED},
     }
     return pl.DataFrame(columns, schema=SCHEMA)
 

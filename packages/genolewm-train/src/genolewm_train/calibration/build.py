@@ -101,7 +101,7 @@ def calibrate_model(
         everything, reference, backend, options, annotation, kept, [asdict(key), _digests(run)], on_cell
     )
     on_stage("fitting")
-    table = _fit(key_of(model, options, backend_name), run, model, rows, synthetic, scored, left_out)
+    table = _fit(key, run, model, rows, synthetic, scored, left_out)
     _publish(model, table)
     kept.unlink()
     return table
@@ -137,6 +137,7 @@ def _fit(
         name: [site for site in scored if site.name in names - common] for name, names in null_names.items()
     }
     heads = model.manifest.default_heads
+    table = fit_table(key, fitted, nulls, {})
     about: dict[str, Any] = {
         "regions": [f"{r.contig}:{r.start + 1}-{r.end}" for r in run.regions],
         "min_af": run.min_af,
@@ -144,10 +145,10 @@ def _fit(
         "left_out": dict(sorted(left_out.items())),
         "common": dict(sorted(Counter(site.edit_class for site in fitted).items())),
         "synthetic": {name: len(sites) for name, sites in sorted(nulls.items())},
-        "held_back": _uniformity(fit_table(key, fitted, nulls, {}), checked, heads),
+        "held_back": _uniformity(table, checked, heads),
         "across_contigs": _across(key, [*fitted, *checked], nulls, heads),
     }
-    return fit_table(key, fitted, nulls, about)
+    return replace(table, about=about)
 
 
 def _uniformity(table: CalibrationTable, sites: Sequence[Scored], heads: Any) -> dict[str, Any]:
