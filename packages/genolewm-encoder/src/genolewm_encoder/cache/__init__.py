@@ -1,0 +1,1 @@
+"""Look after a cache of reference states."""

@@ -1,0 +1,1 @@
+"""Encode the windows of a reference into a cache."""

@@ -1,0 +1,1 @@
+"""Score the VCFs of a cohort."""

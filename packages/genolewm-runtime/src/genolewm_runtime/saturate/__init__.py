@@ -1,0 +1,1 @@
+"""Score every possible substitution of a region."""

@@ -1,0 +1,1 @@
+"""Get an encoder, a reference and an annotation, and verify them."""
