@@ -44,6 +44,7 @@ NEEDLES = [
 
 UNREACHABLE = {
     "allele-invalid": "raised by EditSpec, which only library calls make",
+    "bed-invalid": "raised for a BED of regions, which score does not read",
     "command-unavailable": "an installed command that cannot be loaded",
     "contig-unknown": "a contig that the reference lacks is skipped, row by row",
     "edit-invalid": "raised by EditSpec",

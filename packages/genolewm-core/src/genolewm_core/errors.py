@@ -47,6 +47,7 @@ CODES: dict[str, str] = {
     "allele-invalid": "An allele has characters other than A, C, G and T, or is empty.",
     "annotation-unreadable": "The annotation is missing, damaged, no GFF3, or not of the reference.",
     "backend-missing": "The compute backend that was asked for is not installed.",
+    "bed-invalid": "A BED of regions cannot be read, or a line of it is no region of the reference.",
     "calibration-invalid": "A model's calibration table is damaged or of another version.",
     "command-unavailable": "A command that an installed package adds could not be loaded.",
     "config-invalid": "An option has a value that cannot be used, or two options exclude each other.",

@@ -63,6 +63,10 @@ REMEDIES: dict[str, Remedy] = {
         "Install what the message names, or choose another with --backend.",
         (DeploymentError,),
     ),
+    "bed-invalid": Remedy(
+        "A BED of another assembly, positions counted from 1, or a file that is no BED.",
+        "Correct the line that the message names: contig, start counted from 0, end not included, between tabs.",
+    ),
     "calibration-invalid": Remedy(
         "The table was cut short, changed, or made by another version.",
         "Get the model again from where it was published, or make the table again with geno-lewm calibrate.",
