@@ -8,6 +8,7 @@ from safetensors.numpy import save_file
 
 from genolewm_core.artifacts.architectures import ARCHITECTURES, graph_name
 from genolewm_core.artifacts.manifest import Contract, Manifest, ModelDirectory, digest_file, write_manifest
+from genolewm_core.artifacts.weights import StoredVocabulary
 from genolewm_core.scoring.backend import Pack, Trunk, load_backend
 from genolewm_core.testing.conformance import TEST_ARCHITECTURE, random_model
 from genolewm_core.testing.models import DEFAULT_HEADS
@@ -69,7 +70,8 @@ def test_model_directory_loads_on_both(tmp_path):
         version="0",
         architecture=MINI,
         contract=Contract(state_layer=5),
-        weights=digest_file(weights),
+        weights=(digest_file(weights),),
+        vocabulary=StoredVocabulary(MINI.vocab_rows, dna_row=0),
         default_heads=DEFAULT_HEADS,
         demonstration=True,
         training={},

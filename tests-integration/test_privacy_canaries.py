@@ -248,7 +248,7 @@ class World:
                 shutil.copy(path, folder)
         manifest = json.loads((folder / "manifest.json").read_text())
         if weights is not None:
-            (folder / manifest["weights"]["name"]).write_bytes(weights)
+            (folder / manifest["weights"][0]["name"]).write_bytes(weights)
         bend(manifest)
         (folder / "manifest.json").write_text(json.dumps(manifest))
         return folder
@@ -283,7 +283,7 @@ def _plug_in(name, code, exit_code, **arguments):
 
 def _flipped():
     data = bytearray(
-        (MODEL / json.loads((MODEL / "manifest.json").read_text())["weights"]["name"]).read_bytes()
+        (MODEL / json.loads((MODEL / "manifest.json").read_text())["weights"][0]["name"]).read_bytes()
     )
     data[-1] ^= 1
     return bytes(data)
@@ -327,7 +327,7 @@ CASES = {
     "an empty model": _model(lambda w: w.folder, "manifest-invalid"),
     "a bit of the model": _model(lambda w: w.model("flipped", weights=_flipped()), "artifact-digest"),
     "a model elsewhere": _model(
-        lambda w: w.model("elsewhere", bend=lambda m: m["weights"].update(name="../x")), "artifact-path"
+        lambda w: w.model("elsewhere", bend=lambda m: m["weights"][0].update(name="../x")), "artifact-path"
     ),
     "a model of garbage": _model(
         lambda w: w.model_with("garbage", "weights", VARIANT.encode() * 9), "tensor-file-invalid"

@@ -8,7 +8,7 @@ import os
 import numpy as np
 import pytest
 
-from genolewm_core.artifacts.architectures import ARCHITECTURES
+from genolewm_core.artifacts.architectures import ARCHITECTURES, tensor_shapes
 from genolewm_core.artifacts.manifest import (
     MANIFEST_NAME,
     Architecture,
@@ -28,12 +28,17 @@ from genolewm_core.testing.models import write_model
 
 MISSING = object()
 NESTED = "[" * 100_000
-TENSORS = {"x": np.arange(6, dtype=np.float32).reshape(2, 3)}
+# The embedded model's numbers of layers and heads, two wide.
+SMALL = dataclasses.replace(ARCHITECTURES["mini"], d_model=2, d_ffn=2, head_dim=2)
+TENSORS = {
+    name: np.random.default_rng(len(name)).normal(size=shape).astype(np.float32)
+    for name, shape in tensor_shapes(SMALL).items()
+}
 
 
 @pytest.fixture
 def model(tmp_path):
-    return write_model(tmp_path, ARCHITECTURES["mini"], TENSORS, Contract(state_layer=4))
+    return write_model(tmp_path, SMALL, TENSORS, Contract(state_layer=4))
 
 
 def raw_of(model):
@@ -45,12 +50,16 @@ def changed(raw, path, value):
     *parents, last = path.split(".")
     place = raw
     for name in parents:
-        place = place[name]
+        place = place[_key(place, name)]
     if value is MISSING:
-        del place[last]
+        del place[_key(place, last)]
     else:
-        place[last] = value
+        place[_key(place, last)] = value
     return raw
+
+
+def _key(place, name):
+    return int(name) if isinstance(place, list) else name
 
 
 def opened(folder, raw):
@@ -70,7 +79,9 @@ def test_what_was_written_is_what_is_read(model):
     again = ModelDirectory.open(model.path)
     assert again == model
     assert again.manifest.model_id == model.manifest.model_id
-    assert np.array_equal(again.tensors()["x"], TENSORS["x"])
+    found = again.tensors()
+    assert found.keys() == TENSORS.keys()
+    assert all(np.array_equal(found[name], TENSORS[name]) for name in TENSORS)
 
 
 def test_the_model_is_named_by_all_that_its_manifest_says(model):
@@ -78,7 +89,7 @@ def test_the_model_is_named_by_all_that_its_manifest_says(model):
     others = [
         changed(raw, "version", "0.0.1"),
         changed(raw, "contract.radius_tok", 7),
-        changed(raw, "weights.sha256", "0" * 64),
+        changed(raw, "weights.0.sha256", "0" * 64),
         changed(raw, "training.recipe", "other"),
     ]
     ids = [opened(model.path, other).manifest.model_id for other in (raw, *others)]
@@ -87,7 +98,7 @@ def test_the_model_is_named_by_all_that_its_manifest_says(model):
 
 
 REFUSED = [
-    ("schema_version", ["1.0.1", 1, None, [], MISSING]),
+    ("schema_version", ["1.0.0", "1.1.1", 1, None, [], MISSING]),
     ("name", ["", 1, None, [], "\ud800", MISSING]),
     ("version", ["", 1, None, {}, MISSING]),
     ("demonstration", [0, 1, "true", None, MISSING]),
@@ -117,11 +128,17 @@ REFUSED = [
     ("contract.phases", [0, 4, 5, 12, -1, 1.0, True, "1"]),
     ("contract.dtype", ["bf16", "fp16", "", None, []]),
     ("contract.centre_rule", ["locus", "", None, []]),
-    ("weights", [None, [], "model.safetensors", {}, MISSING]),
-    ("weights.surprise", [1]),
-    ("weights.name", ["", None, 1, []]),
-    ("weights.sha256", ["", "0" * 63, "0" * 65, "g" * 64, "A" * 64, " " * 64, None, 0, "0" * 63 + "\n"]),
-    ("weights.n_bytes", [-1, 1.0, True, "1", None]),
+    ("weights", [None, [], [None], [1], "model.safetensors", {}, MISSING]),
+    ("weights.0", [{}, None]),
+    ("weights.0.surprise", [1]),
+    ("weights.0.name", ["", None, 1, []]),
+    ("weights.0.sha256", ["", "0" * 63, "0" * 65, "g" * 64, "A" * 64, " " * 64, None, 0, "0" * 63 + "\n"]),
+    ("weights.0.n_bytes", [-1, 1.0, True, "1", None]),
+    ("vocabulary", [None, [], {}, 4_107, MISSING]),
+    ("vocabulary.surprise", [1]),
+    ("vocabulary.n_rows", [0, -1, 4_106, 4_107.0, True, "4107", None, MISSING]),
+    ("vocabulary.dna_row", [1, -1, 4_107, 0.0, False, "0", None, MISSING]),
+    ("other_files", [None, {}, "config.json", [1], MISSING]),
     ("calibration", [[], "calibration.json", {}, 0, {"name": "x"}, MISSING]),
     ("default_heads", [None, [], {}, "displacement", MISSING]),
     ("default_heads.surprise", ["displacement"]),
@@ -156,7 +173,7 @@ def test_values_that_the_schema_does_not_allow_are_refused(model, path, values):
         ("contract.ll_tok", 1),
         ("contract.strands", "+-"),
         ("contract.phases", 6),
-        ("weights.n_bytes", 0),
+        ("weights.0.n_bytes", 0),
         ("default_heads.substitution", "marginal_llr"),
         ("default_heads.indel_out_of_phase", "displacement"),
         ("training", {}),
@@ -303,7 +320,7 @@ def test_links_pipes_folders_and_missing_files_are_refused(file):
 
 
 def test_changed_weights_are_never_parsed(model):
-    weights = model.path / model.manifest.weights.name
+    weights = model.path / model.manifest.weights[0].name
     weights.write_bytes(b"x" + weights.read_bytes()[1:])
     refusal(model.tensors, "artifact-digest")
 
@@ -312,6 +329,9 @@ def test_every_field_has_a_row_in_the_table(model):
     def paths(raw, prefix=""):
         for name, value in raw.items():
             yield prefix + name
+            if isinstance(value, list) and value:
+                yield f"{prefix}{name}.0"
+                yield from paths(value[0], f"{prefix}{name}.0.")
             if isinstance(value, dict) and prefix + name != "training":
                 yield from paths(value, f"{prefix}{name}.")
 

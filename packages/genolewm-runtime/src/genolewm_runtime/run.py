@@ -166,7 +166,7 @@ def run_vcf(
             guard=min(levels, key=_GUARD_LEVELS.index),
             model_name=model.manifest.name,
             model_id=model.manifest.model_id,
-            weights_sha256=model.manifest.weights.sha256,
+            weights_sha256=model.manifest.weights_sha256,
             backend=backend,
             runtime_version=__version__,
             options=asdict(run.options),

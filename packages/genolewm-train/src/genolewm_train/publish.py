@@ -22,6 +22,7 @@ from genolewm_core.artifacts.manifest import (
     digest_file,
     write_manifest,
 )
+from genolewm_core.artifacts.weights import StoredVocabulary
 from genolewm_core.errors import ResourceError
 from genolewm_core.genome.reference import Reference
 from genolewm_core.scoring.backend import Backend, load_backend
@@ -189,7 +190,8 @@ def publish(
                 version=MODEL_VERSION,
                 architecture=recipe.network,
                 contract=contract,
-                weights=digest_file(staging / WEIGHTS_NAME),
+                weights=(digest_file(staging / WEIGHTS_NAME),),
+                vocabulary=StoredVocabulary(recipe.network.vocab_rows, dna_row=0),
                 default_heads=DEFAULT_HEADS,
                 demonstration=True,
                 training={**training, "measured": measured},

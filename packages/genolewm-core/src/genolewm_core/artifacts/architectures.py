@@ -1,19 +1,67 @@
-"""Known architectures, and what follows from one alone: its tensors, rotary frequencies and graph name."""
+"""Shapes of models, and what follows from one alone: its tensors, rotary frequencies and graph name."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from genolewm_core.artifacts.manifest import Architecture
+from genolewm_core.artifacts.fields import check, check_types
 from genolewm_core.errors import ProvenanceError
 
-__all__ = ["ARCHITECTURES", "check_model", "graph_name", "rope_inv_freq", "sixmer_head", "tensor_shapes"]
+__all__ = [
+    "ARCHITECTURES",
+    "Architecture",
+    "check_model",
+    "graph_name",
+    "rope_inv_freq",
+    "sixmer_head",
+    "tensor_shapes",
+]
 
-# After `<dna>`, `</dna>` and `<oov>`; `scoring.sixmer` says the same, and stands above this module.
+# `<dna>`, `</dna>` and `<oov>` come first; `scoring.sixmer` says the same, and stands above this module.
 _SIXMER_ROWS = slice(3, 3 + 4**6)
+# Names of all tensors are listed before a file is opened, so their number must have an end.
+_MOST_LAYERS = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Architecture:
+    """Shape of a causal Llama over six-mers with its vocabulary sliced to the DNA rows.
+
+    Attributes:
+        vocab_rows: rows of the sliced embedding; `<dna>` is row 0, AAAAAA row 3.
+        tied: the output layer is the embedding.
+    """
+
+    n_layers: int
+    d_model: int
+    n_heads: int
+    n_kv_heads: int
+    head_dim: int
+    d_ffn: int
+    rms_norm_eps: float
+    rope_theta: float
+    vocab_rows: int = 4_107
+    tied: bool = True
+
+    def __post_init__(self) -> None:
+        check_types(self)
+        check(
+            self,
+            n_layers=1 <= self.n_layers <= _MOST_LAYERS,
+            d_model=self.d_model >= 1,
+            n_heads=self.n_heads >= 1,
+            n_kv_heads=self.n_kv_heads >= 1 and self.n_heads % self.n_kv_heads == 0,
+            head_dim=self.head_dim >= 2 and self.head_dim % 2 == 0,
+            d_ffn=self.d_ffn >= 1,
+            rms_norm_eps=0 < self.rms_norm_eps < 1,
+            rope_theta=1 <= self.rope_theta <= 1e12,
+            vocab_rows=self.vocab_rows >= _SIXMER_ROWS.stop,
+        )
+
 
 ARCHITECTURES: dict[str, Architecture] = {
     "mini": Architecture(

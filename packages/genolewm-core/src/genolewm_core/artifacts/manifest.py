@@ -11,19 +11,21 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import reprlib
-import stat
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from genolewm_core.artifacts.architectures import Architecture, tensor_shapes
 from genolewm_core.artifacts.atomic import write_atomic
-from genolewm_core.artifacts.tensors import parse_safetensors
+from genolewm_core.artifacts.fields import check, check_types, exact_keys
+from genolewm_core.artifacts.tensors import StoredTensor
+from genolewm_core.artifacts.verified import FileDigest, digest_file, read_verified
+from genolewm_core.artifacts.weights import StoredVocabulary, Wanted, digest_of_shards, read_weights
 from genolewm_core.errors import ProvenanceError
 
 __all__ = [
@@ -40,7 +42,7 @@ __all__ = [
 ]
 
 MANIFEST_NAME = "manifest.json"
-SCHEMA_VERSION = "1.0.0"
+SCHEMA_VERSION = "1.1.0"
 
 # Scores that edits of a class can have. `scoring.heads` has the names, and stands above this
 # module; a released manifest's names are fixed all the same.
@@ -51,56 +53,6 @@ _HEADS_OF_CLASS = {
 }
 _CENTRE_RULE = "first token at which the edited sequence differs"
 _SIXMER_BP = 6
-# `<dna>`, `</dna>`, `<oov>` and the six-mers; below that the output layer has no row for some of them.
-_LEAST_VOCAB_ROWS = 3 + 4**_SIXMER_BP
-# Names of all tensors are listed before a file is opened, so their number must have an end.
-_MOST_LAYERS = 1_000
-
-_TYPES: dict[object, tuple[type, ...]] = {
-    "bool": (bool,),
-    "int": (int,),
-    "float": (float, int),
-    "str": (str,),
-    "Mapping[str, str]": (dict,),
-    "Mapping[str, Any]": (dict,),
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Architecture:
-    """Shape of a causal Llama over six-mers with its vocabulary sliced to the DNA rows.
-
-    Attributes:
-        vocab_rows: rows of the sliced embedding; `<dna>` is row 0, AAAAAA row 3.
-        tied: the output layer is the embedding.
-    """
-
-    n_layers: int
-    d_model: int
-    n_heads: int
-    n_kv_heads: int
-    head_dim: int
-    d_ffn: int
-    rms_norm_eps: float
-    rope_theta: float
-    vocab_rows: int = 4_107
-    tied: bool = True
-
-    def __post_init__(self) -> None:
-        _check_types(self)
-        _check(
-            self,
-            n_layers=1 <= self.n_layers <= _MOST_LAYERS,
-            d_model=self.d_model >= 1,
-            n_heads=self.n_heads >= 1,
-            n_kv_heads=self.n_kv_heads >= 1 and self.n_heads % self.n_kv_heads == 0,
-            head_dim=self.head_dim >= 2 and self.head_dim % 2 == 0,
-            d_ffn=self.d_ffn >= 1,
-            rms_norm_eps=0 < self.rms_norm_eps < 1,
-            rope_theta=1 <= self.rope_theta <= 1e12,
-            vocab_rows=self.vocab_rows >= _LEAST_VOCAB_ROWS,
-        )
-
 
 @dataclass(frozen=True, slots=True)
 class Contract:
@@ -130,9 +82,9 @@ class Contract:
     centre_rule: str = _CENTRE_RULE
 
     def __post_init__(self) -> None:
-        _check_types(self)
+        check_types(self)
         window_tok = self.window_bp // _SIXMER_BP
-        _check(
+        check(
             self,
             window_bp=self.window_bp in (6_144, 12_288, 24_576),
             # Twelve: cells and the context beside them then start at whole six-mers on both strands.
@@ -149,55 +101,44 @@ class Contract:
 
 
 @dataclass(frozen=True, slots=True)
-class FileDigest:
-    """A file of the model directory and the digest of its bytes."""
-
-    name: str
-    sha256: str
-    n_bytes: int
-
-    def __post_init__(self) -> None:
-        _check_types(self)
-        _check(
-            self,
-            name=self.name != "",
-            sha256=len(self.sha256) == 64 and not self.sha256.strip("0123456789abcdef"),
-            n_bytes=self.n_bytes >= 0,
-        )
-
-
-@dataclass(frozen=True, slots=True)
 class Manifest:
     """What a model directory says of itself.
 
     Attributes:
+        weights: the safetensors files, in order.
+        vocabulary: where their embedding holds the DNA rows.
         default_heads: edit class -> the head whose value becomes `sigma_raw`.
         demonstration: the model is a demonstration model that does not know biology.
         training: recipe, data, hold-outs and measured numbers, for people and for the card.
         calibration: file of the calibration tables; None when there is none.
+        other_files: published with the weights: configuration and tokenizer.
     """
 
     name: str
     version: str
     architecture: Architecture
     contract: Contract
-    weights: FileDigest
+    weights: tuple[FileDigest, ...]
+    vocabulary: StoredVocabulary
     default_heads: Mapping[str, str]
     demonstration: bool
     training: Mapping[str, Any]
     calibration: FileDigest | None = None
+    other_files: tuple[FileDigest, ...] = ()
     schema_version: str = SCHEMA_VERSION
 
     def __post_init__(self) -> None:
-        _check_types(self)
+        check_types(self)
         heads = self.default_heads
-        _check(
+        check(
             self,
             name=self.name != "",
             version=self.version != "",
             default_heads=heads.keys() == _HEADS_OF_CLASS.keys()
             and all(heads[edit_class] in names for edit_class, names in _HEADS_OF_CLASS.items()),
             schema_version=self.schema_version == SCHEMA_VERSION,
+            weights=len(self.weights) > 0,
+            vocabulary=self.vocabulary.dna_row + self.architecture.vocab_rows <= self.vocabulary.n_rows,
         )
         if self.contract.state_layer > self.architecture.n_layers:
             raise ValueError(
@@ -205,6 +146,11 @@ class Manifest:
             )
         # Also refuses what has no canonical JSON, such as a measured number that is not finite.
         canonical_json(asdict(self))
+
+    @property
+    def weights_sha256(self) -> str:
+        """SHA-256 of the weights; see `weights.digest_of_shards`."""
+        return digest_of_shards(self.weights)
 
     @property
     def model_id(self) -> str:
@@ -244,59 +190,30 @@ class ModelDirectory:
         return cls(path, _parse_manifest(raw, source))
 
     def tensors(self) -> dict[str, npt.NDArray[np.float32]]:
-        """The weights as fp32 arrays by their Transformers names, after their digest was checked.
+        """The weights as fp32 arrays by their Transformers names, after their digests were checked.
+
+        The vocabulary is cut to the DNA rows.
 
         Raises:
             ProvenanceError: `artifact-digest`, `artifact-path`, `tensor-file-invalid`.
         """
-        data = read_verified(self.path, self.manifest.weights)
-        return parse_safetensors(memoryview(data), self.path / self.manifest.weights.name)
+        return {name: tensor.float32() for name, tensor in self.stored_tensors()}
 
+    def stored_tensors(
+        self, *, n_layers: int | None = None, head: bool = True
+    ) -> Iterator[tuple[str, StoredTensor]]:
+        """The weights as their files have them, one at a time; see `weights.read_weights`.
 
-def read_verified(directory: Path, expected: FileDigest) -> bytes:
-    """Bytes of a file whose digest is the promised one; read once, hashed before they are returned.
+        Args:
+            n_layers: layers above are left out; None reads all.
+            head: read what turns the last layer's rows into log-probabilities.
 
-    Raises:
-        ProvenanceError: `artifact-digest`, `artifact-path`.
-    """
-    path = directory / expected.name
-    if Path(expected.name).name != expected.name or expected.name in ("", ".", "..") or "\0" in expected.name:
-        raise ProvenanceError(
-            "artifact-path",
-            "The manifest names a file outside its own directory.",
-            where=MANIFEST_NAME,
-            expected="a plain file name",
-            found=reprlib.repr(expected.name),
-        )
-    try:
-        file = open(path, "rb", opener=_open_plain)  # noqa: SIM115
-    except OSError as error:
-        raise ProvenanceError(
-            "artifact-path",
-            "A model file is missing, unreadable or a link.",
-            where=str(path),
-            expected="a regular file",
-            found=error.strerror or type(error).__name__,
-            next_step="get the model again from where it was published",
-        ) from error
-    with file:
-        status = os.fstat(file.fileno())
-        if not stat.S_ISREG(status.st_mode):
-            raise ProvenanceError("artifact-path", "A model file is not a regular file.", where=str(path))
-        if status.st_size != expected.n_bytes:
-            raise _other_file(path, f"{expected.n_bytes} bytes", f"{status.st_size} bytes")
-        data = file.read(expected.n_bytes)
-    found = hashlib.sha256(data).hexdigest()
-    if found != expected.sha256:
-        raise _other_file(path, f"sha256 {expected.sha256}", f"sha256 {found}")
-    return data
-
-
-def digest_file(path: Path) -> FileDigest:
-    """Digest of a file that is about to be named in a manifest."""
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-        return FileDigest(path.name, digest, file.tell())
+        Raises:
+            ProvenanceError: as `tensors`.
+        """
+        manifest = self.manifest
+        wanted = Wanted(tensor_shapes(manifest.architecture), n_layers, head)
+        return read_weights(self.path, manifest.weights, manifest.vocabulary, wanted)
 
 
 def canonical_json(value: object) -> bytes:
@@ -322,10 +239,12 @@ def _parse_manifest(raw: object, source: Path) -> Manifest:
     try:
         return Manifest(
             **{
-                **_exact_keys(Manifest, raw),
-                "architecture": Architecture(**_exact_keys(Architecture, raw["architecture"])),
-                "contract": Contract(**_exact_keys(Contract, raw["contract"])),
-                "weights": FileDigest(**_exact_keys(FileDigest, raw["weights"])),
+                **exact_keys(Manifest, raw),
+                "architecture": Architecture(**exact_keys(Architecture, raw["architecture"])),
+                "contract": Contract(**exact_keys(Contract, raw["contract"])),
+                "weights": _digests(raw["weights"]),
+                "vocabulary": StoredVocabulary(**exact_keys(StoredVocabulary, raw["vocabulary"])),
+                "other_files": _digests(raw["other_files"]),
                 "calibration": _optional_digest(raw["calibration"]),
             }
         )
@@ -334,50 +253,14 @@ def _parse_manifest(raw: object, source: Path) -> Manifest:
         raise _bad_manifest(source, expected, str(error)) from error
 
 
+def _digests(raw: object) -> tuple[FileDigest, ...]:
+    if not isinstance(raw, list):
+        raise ValueError(f"a list of files, not {reprlib.repr(raw)}")
+    return tuple(FileDigest(**exact_keys(FileDigest, entry)) for entry in raw)
+
+
 def _optional_digest(raw: object) -> FileDigest | None:
-    return None if raw is None else FileDigest(**_exact_keys(FileDigest, raw))
-
-
-def _exact_keys(kind: type, raw: Any) -> dict[str, Any]:
-    known = {field.name for field in fields(kind)}
-    if not isinstance(raw, dict) or set(raw) != known:
-        odd = sorted(set(raw) ^ known) if isinstance(raw, dict) else raw
-        raise ValueError(f"{kind.__name__}: missing or unknown {reprlib.repr(odd)}")
-    return dict(raw)
-
-
-def _check_types(record: Architecture | Contract | FileDigest | Manifest) -> None:
-    """Refuse a value of another type than its field's; `True` is no int. Types of JSON only."""
-    for field in fields(record):
-        value = getattr(record, field.name)
-        if field.type in _TYPES and type(value) not in _TYPES[field.type]:
-            raise ValueError(
-                f"{type(record).__name__}.{field.name}: {reprlib.repr(value)} is no {field.type}"
-            )
-
-
-def _check(record: Architecture | Contract | FileDigest | Manifest, **allowed: bool) -> None:
-    """Refuse the first field whose value is not allowed."""
-    for name, holds in allowed.items():
-        if not holds:
-            value = reprlib.repr(getattr(record, name))
-            raise ValueError(f"{type(record).__name__}.{name}: {value} is not allowed")
-
-
-def _open_plain(path: str, flags: int) -> int:
-    # O_NONBLOCK: opening a pipe must not wait for its other end.
-    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
-
-
-def _other_file(path: Path, expected: str, found: str) -> ProvenanceError:
-    return ProvenanceError(
-        "artifact-digest",
-        "A model file is not the one that the manifest promises.",
-        where=str(path),
-        expected=expected,
-        found=found,
-        next_step="get the model again from where it was published",
-    )
+    return None if raw is None else FileDigest(**exact_keys(FileDigest, raw))
 
 
 def _bad_manifest(source: Path, expected: str, found: str) -> ProvenanceError:

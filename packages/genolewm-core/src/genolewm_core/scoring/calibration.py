@@ -74,7 +74,7 @@ def key_of(model: ModelDirectory, options: PassOptions, backend: str) -> Calibra
         "strands": "+-" if options.both_strands else "+",
         "phases": options.phases,
     }
-    return CalibrationKey(model.manifest.weights.sha256, Contract(**contract), backend)
+    return CalibrationKey(model.manifest.weights_sha256, Contract(**contract), backend)
 
 
 @dataclass(frozen=True, slots=True)

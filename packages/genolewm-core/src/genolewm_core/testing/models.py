@@ -17,6 +17,7 @@ from genolewm_core.artifacts.manifest import (
     digest_file,
     write_manifest,
 )
+from genolewm_core.artifacts.weights import StoredVocabulary
 
 __all__ = ["safetensors_bytes", "write_model"]
 
@@ -58,7 +59,8 @@ def write_model(
         version="0.0.0",
         architecture=architecture,
         contract=contract,
-        weights=digest_file(weights),
+        weights=(digest_file(weights),),
+        vocabulary=StoredVocabulary(architecture.vocab_rows, dna_row=0),
         default_heads=DEFAULT_HEADS,
         demonstration=True,
         training={"recipe": "random weights"},

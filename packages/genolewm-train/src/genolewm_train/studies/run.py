@@ -167,7 +167,7 @@ def _head(model: ModelDirectory, variants: int, resamples: int, backend: str) ->
         "model": {
             "name": manifest.name,
             "version": manifest.version,
-            "weights_sha256": manifest.weights.sha256,
+            "weights_sha256": manifest.weights_sha256,
             "demonstration": manifest.demonstration,
             "radius_tok": manifest.contract.radius_tok,
             "state_layer": manifest.contract.state_layer,
@@ -184,7 +184,7 @@ def _head(model: ModelDirectory, variants: int, resamples: int, backend: str) ->
 def _key(study: str, model: ModelDirectory) -> dict[str, Any]:
     """What of a model its scores depend on; its calibration, for one, they do not."""
     manifest = model.manifest
-    return {"study": study, "weights": manifest.weights.sha256, "contract": asdict(manifest.contract)}
+    return {"study": study, "weights": manifest.weights_sha256, "contract": asdict(manifest.contract)}
 
 
 def _some_layers(depth: int) -> tuple[int, ...]:
