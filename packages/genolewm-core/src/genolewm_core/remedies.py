@@ -72,6 +72,15 @@ REMEDIES: dict[str, Remedy] = {
         "Get the model again from where it was published, or make the table again with geno-lewm calibrate.",
         (ProvenanceError,),
     ),
+    "cluster-unreachable": Remedy(
+        "A wrong address, a cluster that has ended, or other versions of Ray and Python than the cluster has.",
+        "Ask the cluster with: ray status --address ADDRESS, and install its versions of Ray and Python here.",
+        (ResourceError,),
+    ),
+    "carbon-files-invalid": Remedy(
+        "Files of another size or another model, files of two commits mixed, or a changed tokenizer.",
+        "Get all files of one commit again, or choose the size of Carbon that they are of.",
+    ),
     "command-unavailable": Remedy(
         "A package that adds a command is installed without something that it needs, or is of another version.",
         "Install the package again together with what it needs, or remove it; the other commands work as before.",
@@ -85,6 +94,10 @@ REMEDIES: dict[str, Remedy] = {
     "contig-unknown": Remedy(
         "A name in another style (chr1, 1, NC_000001.11), or a FASTA that has only some chromosomes.",
         "Look the names up in the FASTA's index (.fai), and use a FASTA that has the contig.",
+    ),
+    "dtype-unsupported": Remedy(
+        "The format fp16, in which Carbon's activations overflow, or a format too coarse for the score that was asked for.",
+        "Use bf16 for states and fp32 for scores, or the format that the message names.",
     ),
     "edit-invalid": Remedy(
         "An empty allele, equal alleles, or a position counted from 0.",
@@ -167,6 +180,10 @@ REMEDIES: dict[str, Remedy] = {
         (ConfigError, InputError),
     ),
     "rows-lost": Remedy("Rows disappeared between scoring and writing.", _REPORT, (InternalError,)),
+    "revision-floating": Remedy(
+        "A branch such as main, a tag, or the short form of a commit.",
+        "Give the full commit: 40 digits of 0-9 and a-f.",
+    ),
     "scores-unreadable": Remedy(
         "The path is wrong, or the table was written by another program or cut short.",
         "Give a table that geno-lewm score wrote.",

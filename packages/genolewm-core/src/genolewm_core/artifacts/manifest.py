@@ -54,6 +54,7 @@ _HEADS_OF_CLASS = {
 _CENTRE_RULE = "first token at which the edited sequence differs"
 _SIXMER_BP = 6
 
+
 @dataclass(frozen=True, slots=True)
 class Contract:
     """Everything about a state and a score that a reader must agree on, as observed when it was measured.

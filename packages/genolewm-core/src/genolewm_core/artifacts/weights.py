@@ -7,7 +7,6 @@ layer above. What is not needed is not read, so that loading takes little more m
 from __future__ import annotations
 
 import hashlib
-import reprlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,7 +33,11 @@ class StoredVocabulary:
     dna_row: int
 
     def __post_init__(self) -> None:
-        if type(self.n_rows) is not int or type(self.dna_row) is not int or not 0 <= self.dna_row < self.n_rows:
+        if (
+            type(self.n_rows) is not int
+            or type(self.dna_row) is not int
+            or not 0 <= self.dna_row < self.n_rows
+        ):
             raise ValueError(f"StoredVocabulary: row {self.dna_row!r} of {self.n_rows!r} is not allowed")
 
 
@@ -104,7 +107,7 @@ def _unfit(
     return ProvenanceError(
         "tensor-file-invalid",
         "The weights do not fit the architecture that the manifest states.",
-        where=reprlib.repr(name),
+        where=f"{name!r:.100}",
         expected="no such tensor" if expected is None else f"shape {expected}",
         found="the tensor twice" if twice else "no such tensor" if found is None else f"shape {found}",
         next_step="get the model again from where it was published",
