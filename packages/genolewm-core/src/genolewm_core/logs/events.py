@@ -189,6 +189,9 @@ EVENTS: Mapping[str, Event] = MappingProxyType(
         "shard_damaged": Event(
             "warning", "a shard of the earlier run was damaged and is scored again", {"index": _count}
         ),
+        "worker_ended": Event(
+            "warning", "a worker process ended before its task was done", {"attempt": _count}
+        ),
         "resumed": Event(
             "info", "an interrupted run was taken up", {"shards": _count, "shards_in_all": _count}
         ),
