@@ -188,6 +188,21 @@ REMEDIES: dict[str, Remedy] = {
         "The path is wrong, or the table was written by another program or cut short.",
         "Give a table that geno-lewm score wrote.",
     ),
+    "setup-digest-unknown": Remedy(
+        "Only the catalogue's own names were given, and no digest of their files is known to this version.",
+        "Say whom you trust: --digests, --index or --trust-host; docs/setup.md compares them.",
+        (ConfigError,),
+    ),
+    "setup-download-failed": Remedy(
+        "No network, a proxy that is not set, a host that is down, a wrong address, or a file that a folder lacks.",
+        "Run the same command again, which goes on where it stopped; or fetch the files elsewhere and give --from DIR.",
+        (ResourceError, InputError),
+    ),
+    "setup-no-consent": Remedy(
+        "The answer was no, or the command ran without a terminal and without --yes.",
+        "Look at the plan with --dry-run, then give --yes.",
+        (ConfigError,),
+    ),
     "tensor-file-invalid": Remedy(
         "A download that was cut short, or a file of another format with this name.",
         "Get the file again from where it was published.",

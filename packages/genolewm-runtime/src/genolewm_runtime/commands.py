@@ -25,7 +25,10 @@ _PATH = click.Path(path_type=Path)
 _HEADS = "marginal_llr,delta_ll,displacement"
 
 _model = click.option(
-    "--model", type=_PATH, help="Model directory. Default: the embedded demonstration model, if installed."
+    "--model",
+    type=_PATH,
+    help="Model directory, or the name of one that was set up. Default: the embedded demonstration model, if "
+    "installed.",
 )
 _backend = click.option(
     "--backend",
@@ -58,13 +61,16 @@ _allow_unenforced = click.option(
 )
 @click.option("--variant", metavar="CHROM:POS:REF:ALT", help="Score one variant instead of a file.")
 @click.option(
-    "--reference", type=_PATH, required=True, help="Indexed FASTA of the assembly the variants are on."
+    "--reference",
+    type=_PATH,
+    required=True,
+    help="Indexed FASTA of the assembly the variants are on, or the name of one that was set up.",
 )
 @click.option(
     "--annotation",
     type=_PATH,
-    help="GFF3 of transcripts on the reference's assembly: names genes and consequences, and compares scores "
-    "within regions.",
+    help="GFF3 of transcripts on the reference's assembly, or the name of one that was set up: names genes and "
+    "consequences, and compares scores within regions.",
 )
 @click.option(
     "--output", type=_PATH, help="Where to write: a name ending in .parquet, .tsv, .jsonl or .vcf.gz."
@@ -187,8 +193,8 @@ def _score_file(options: dict[str, Any]) -> int:
     model = _model_directory(options["model"])
     run = VcfRun(
         vcf=_vcf_of(options["vcf"]),
-        reference=options["reference"],
-        annotation=options["annotation"],
+        reference=_reference(options["reference"]),
+        annotation=_annotation(options["annotation"]),
         output=options["output"],
         model=model,
         options=_pass_options(model, options["heads"], options["both_strands"], options["phases"]),
@@ -216,8 +222,8 @@ def _score_one(options: dict[str, Any]) -> int:
     runtime = GenoLeWMRuntime(
         model,
         backend=options["backend"],
-        reference=options["reference"],
-        annotation=options["annotation"],
+        reference=_reference(options["reference"]),
+        annotation=_annotation(options["annotation"]),
         options=_pass_options(model, options["heads"], options["both_strands"], options["phases"]),
     )
     show_banner()
@@ -275,9 +281,22 @@ def _terminated_is_interrupted() -> Iterator[None]:
 
 
 def _model_directory(given: Path | None) -> Path:
+    from genolewm_core.artifacts.installed import installed_model
     from genolewm_runtime.models import embedded_model
 
-    return embedded_model() if given is None else given
+    return embedded_model() if given is None else installed_model(given)
+
+
+def _reference(given: Path) -> Path:
+    from genolewm_core.artifacts.installed import installed_reference
+
+    return installed_reference(given)
+
+
+def _annotation(given: Path | None) -> Path | None:
+    from genolewm_core.artifacts.installed import installed_annotation
+
+    return None if given is None else installed_annotation(given)
 
 
 def _make_folder(folder: Path) -> None:
