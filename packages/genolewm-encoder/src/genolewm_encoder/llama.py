@@ -20,11 +20,16 @@ from genolewm_core.artifacts.architectures import check_model, sixmer_head
 from genolewm_core.artifacts.manifest import Architecture, ModelDirectory
 from genolewm_core.scoring.backend import Pack, Prefix, Rows, Trunk
 from genolewm_core.scoring.sixmer import N_SIXMERS
-from genolewm_encoder.loading import as_tensor, llama_model, truncated
+from genolewm_encoder.loading import (
+    Weights,
+    as_tensor,
+    default_device,
+    llama_model,
+    stored_tensors,
+    truncated,
+)
 
-__all__ = ["TorchBackend", "TorchPrefix", "load"]
-
-Float32 = npt.NDArray[np.float32]
+__all__ = ["TorchBackend", "TorchPrefix", "load", "load_bf16"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,36 +50,44 @@ class TorchPrefix:
 
 
 class TorchBackend:
-    """A Llama of six-mers on PyTorch, fp32 on the CPU.
+    """A Llama of six-mers on PyTorch, in the number format and on the device of its weights.
+
+    Whatever the format of the layers, rows, the final norm and log-probabilities are computed in fp32.
 
     Args:
         architecture: shape of the model.
-        tensors: its weights by stock Transformers names, fp32; used in place.
+        tensors: its weights by stock Transformers names, all of one dtype and device; used in place.
         state_layer: layers after which states are read.
         threads: PyTorch's threads, a setting of the whole process; None leaves it alone.
+        name: what receipts and calibrations call it.
 
     Raises:
         ProvenanceError: `tensor-file-invalid`, `manifest-invalid`.
     """
 
-    name = "torch"
-
     def __init__(
         self,
         architecture: Architecture,
-        tensors: Mapping[str, Float32],
+        tensors: Mapping[str, Weights],
         state_layer: int,
         *,
         threads: int | None = None,
+        name: str = "torch",
     ) -> None:
         check_model(architecture, tensors, state_layer)
         if threads is not None:
             torch.set_num_threads(threads)
+        self.name = name
         self._arch = architecture
         self._state_layer = state_layer
-        self._full = llama_model(architecture, tensors)
+        weights = {name: as_tensor(tensor) for name, tensor in tensors.items()}
+        # Without the final norm, which is applied in fp32 to the rows that need it.
+        norm_D = weights.pop("model.norm.weight").float()
+        self._full = llama_model(architecture, weights)
         self._shallow = truncated(self._full, state_layer)
-        self._head_VD = as_tensor(sixmer_head(architecture, tensors))
+        self._device = norm_D.device
+        self._norm_D = norm_D
+        self._head_VD = sixmer_head(architecture, weights).float()
 
     @property
     def d_state(self) -> int:
@@ -121,7 +134,7 @@ class TorchBackend:
             pack.positions,
             pack.state_rows,
             pack.log_prob_rows,
-            attention_mask=torch.from_numpy(pack.visible(prefix.n_tok))[None, None],
+            attention_mask=torch.from_numpy(pack.visible(prefix.n_tok))[None, None].to(self._device),
             past_key_values=_FrozenCache(prefix.cache),
             use_cache=True,
         )
@@ -140,17 +153,21 @@ class TorchBackend:
         model = self._full if full_depth else self._shallow
         with _output_of(model.layers[self._state_layer - 1]) as outputs:
             last_ND = model(
-                input_ids=torch.from_numpy(token_ids.astype(np.int64))[None],
-                position_ids=torch.from_numpy(positions.astype(np.int64))[None],
-                **arguments,
+                input_ids=self._longs(token_ids)[None], position_ids=self._longs(positions)[None], **arguments
             ).last_hidden_state[0]
-        h_SD = outputs[0][0][torch.from_numpy(state_rows)]
-        mean_square = h_SD.square().mean(dim=-1, keepdim=True)
-        states = h_SD * torch.rsqrt(mean_square + self._arch.rms_norm_eps)
+        states_SD = self._rms_normed(outputs[0][0][self._longs(state_rows)])
         if not len(log_prob_rows):
-            return Rows(states.numpy(), np.zeros((0, N_SIXMERS), dtype=np.float32))
-        logits = last_ND[torch.from_numpy(log_prob_rows)] @ self._head_VD.T
-        return Rows(states.numpy(), torch.log_softmax(logits, dim=-1).numpy())
+            return Rows(states_SD.cpu().numpy(), np.zeros((0, N_SIXMERS), dtype=np.float32))
+        normed_RD = self._rms_normed(last_ND[self._longs(log_prob_rows)]) * self._norm_D
+        log_probs_RV = torch.log_softmax(normed_RD @ self._head_VD.T, dim=-1)
+        return Rows(states_SD.cpu().numpy(), log_probs_RV.cpu().numpy())
+
+    def _longs(self, values: npt.NDArray[np.integer[Any]]) -> torch.Tensor:
+        return torch.from_numpy(values.astype(np.int64)).to(self._device)
+
+    def _rms_normed(self, h_ND: torch.Tensor) -> torch.Tensor:
+        h_ND = h_ND.float()
+        return h_ND * torch.rsqrt(h_ND.square().mean(dim=-1, keepdim=True) + self._arch.rms_norm_eps)
 
 
 class _FrozenCache(DynamicCache):  # type: ignore[misc]
@@ -169,14 +186,28 @@ class _FrozenCache(DynamicCache):  # type: ignore[misc]
 
 
 def load(model: ModelDirectory, *, threads: int | None = None) -> TorchBackend:
-    """Entry point of `genolewm.backends`: a verified model on PyTorch.
+    """Entry point of `genolewm.backends`: a verified model on PyTorch in fp32, on a GPU where there is one.
 
     Raises:
         ProvenanceError: `artifact-digest`, `artifact-path`, `tensor-file-invalid`.
     """
+    return _load(model, torch.float32, "torch", threads)
+
+
+def load_bf16(model: ModelDirectory, *, threads: int | None = None) -> TorchBackend:
+    """Entry point of `genolewm.backends`: as `load`, with the layers in bf16.
+
+    Raises:
+        ProvenanceError: as `load`.
+    """
+    return _load(model, torch.bfloat16, "torch-bf16", threads)
+
+
+def _load(model: ModelDirectory, dtype: torch.dtype, name: str, threads: int | None) -> TorchBackend:
     manifest = model.manifest
+    tensors = stored_tensors(model, dtype, default_device())
     return TorchBackend(
-        manifest.architecture, model.tensors(), manifest.contract.state_layer, threads=threads
+        manifest.architecture, tensors, manifest.contract.state_layer, threads=threads, name=name
     )
 
 

@@ -11,11 +11,20 @@ import torch
 from transformers import LlamaConfig, LlamaModel
 from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
 
-from genolewm_core.artifacts.manifest import Architecture
+from genolewm_core.artifacts.manifest import Architecture, ModelDirectory
+from genolewm_core.artifacts.tensors import StoredTensor
 
-__all__ = ["as_tensor", "llama_config", "llama_model", "truncated"]
+__all__ = [
+    "Weights",
+    "as_tensor",
+    "default_device",
+    "llama_config",
+    "llama_model",
+    "stored_tensors",
+    "truncated",
+]
 
-Float32 = npt.NDArray[np.float32]
+Weights = npt.NDArray[np.float32] | torch.Tensor
 
 
 def llama_config(architecture: Architecture, *, n_layers: int | None = None) -> LlamaConfig:
@@ -46,20 +55,49 @@ def llama_config(architecture: Architecture, *, n_layers: int | None = None) -> 
     )
 
 
-def llama_model(architecture: Architecture, tensors: Mapping[str, Float32]) -> LlamaModel:
+def llama_model(architecture: Architecture, tensors: Mapping[str, Weights]) -> LlamaModel:
     """A model for inference whose parameters are the given arrays themselves.
 
     Args:
         architecture: shape of the model.
-        tensors: fp32 weights by stock names; `check_model` has passed.
+        tensors: weights by stock names; of its first layers only, where the layers above are not needed. Without
+            the final norm the model gives the raw residual.
     """
     prefix = "model."
     state = {
         name.removeprefix(prefix): as_tensor(t) for name, t in tensors.items() if name.startswith(prefix)
     }
-    model = _empty_model(llama_config(architecture))
+    n_layers = 1 + max(int(name.split(".")[1]) for name in state if name.startswith("layers."))
+    model = _empty_model(llama_config(architecture, n_layers=n_layers))
+    if "norm.weight" not in state:
+        model.norm = torch.nn.Identity()
     model.load_state_dict(state, strict=True, assign=True)
+    model.rotary_emb.to(model.device)
     return model.requires_grad_(False).eval()
+
+
+def stored_tensors(
+    model: ModelDirectory,
+    dtype: torch.dtype,
+    device: torch.device,
+    *,
+    n_layers: int | None = None,
+    head: bool = True,
+) -> dict[str, torch.Tensor]:
+    """Verified weights of a model directory on a device, one tensor after the other.
+
+    Little more memory is taken than what is kept: a tensor that is stored as it is wanted is not copied.
+
+    Args:
+        n_layers, head: which are needed; see `ModelDirectory.stored_tensors`.
+
+    Raises:
+        ProvenanceError: `artifact-digest`, `artifact-path`, `tensor-file-invalid`.
+    """
+    return {
+        name: _from_stored(tensor).to(device=device, dtype=dtype)
+        for name, tensor in model.stored_tensors(n_layers=n_layers, head=head)
+    }
 
 
 def truncated(model: LlamaModel, n_layers: int) -> LlamaModel:
@@ -73,12 +111,25 @@ def truncated(model: LlamaModel, n_layers: int) -> LlamaModel:
     return short.eval()
 
 
-def as_tensor(array: Float32) -> torch.Tensor:
-    """A tensor on an array's own memory."""
+def default_device() -> torch.device:
+    """The first CUDA device where there is one, else the CPU."""
+    return torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu")
+
+
+def as_tensor(array: Weights) -> torch.Tensor:
+    """A tensor on an array's own memory; a tensor as it is."""
+    if isinstance(array, torch.Tensor):
+        return array
     with warnings.catch_warnings():
         # Weights read from a file lie in read-only memory; inference never writes to them.
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
         return torch.from_numpy(array)
+
+
+def _from_stored(tensor: StoredTensor) -> torch.Tensor:
+    if tensor.dtype == "BF16":
+        return torch.from_numpy(tensor.bits.view(np.int16)).view(torch.bfloat16)
+    return torch.from_numpy(tensor.bits)
 
 
 def _empty_model(config: LlamaConfig) -> LlamaModel:

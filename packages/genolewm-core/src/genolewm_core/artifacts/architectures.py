@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +26,19 @@ __all__ = [
 _SIXMER_ROWS = slice(3, 3 + 4**6)
 # Names of all tensors are listed before a file is opened, so their number must have an end.
 _MOST_LAYERS = 1_000
+
+
+class _Shaped(Protocol):
+    @property
+    def shape(self) -> Sequence[int]: ...
+
+
+class _Sliceable(Protocol):
+    def __getitem__(self, rows: slice, /) -> Any: ...
+
+
+_Tensor = TypeVar("_Tensor", bound=_Sliceable)
+"""A numpy array, or a tensor of a library that this package does not import."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,9 +156,7 @@ def tensor_shapes(architecture: Architecture) -> dict[str, tuple[int, ...]]:
     return shapes
 
 
-def check_model(
-    architecture: Architecture, tensors: Mapping[str, npt.NDArray[np.float32]], state_layer: int
-) -> None:
+def check_model(architecture: Architecture, tensors: Mapping[str, _Shaped], state_layer: int) -> None:
     """Refuse tensors that are not exactly the architecture's, and a state layer that it does not have.
 
     Raises:
@@ -161,7 +173,7 @@ def check_model(
         )
     expected = tensor_shapes(architecture)
     for name in sorted(expected.keys() | tensors.keys()):
-        found = tensors[name].shape if name in tensors else None
+        found = tuple(tensors[name].shape) if name in tensors else None
         if found != expected.get(name):
             raise ProvenanceError(
                 "tensor-file-invalid",
@@ -173,11 +185,9 @@ def check_model(
             )
 
 
-def sixmer_head(
-    architecture: Architecture, tensors: Mapping[str, npt.NDArray[np.float32]]
-) -> npt.NDArray[np.float32]:
+def sixmer_head(architecture: Architecture, tensors: Mapping[str, _Tensor]) -> _Tensor:
     """Rows of the output layer that belong to the six-mers, (4096, D) in code order; a view."""
-    head_VD = tensors["model.embed_tokens.weight" if architecture.tied else "lm_head.weight"]
+    head_VD: Any = tensors["model.embed_tokens.weight" if architecture.tied else "lm_head.weight"]
     return head_VD[_SIXMER_ROWS]
 
 
