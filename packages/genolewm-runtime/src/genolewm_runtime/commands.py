@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
-import signal
 import sys
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
 from genolewm_core.errors import ConfigError, ExitCode, ResourceError, interrupts_kept
+from genolewm_runtime.command_options import (
+    PATH,
+    allow_unenforced_option,
+    annotation_path,
+    backend_option,
+    close_network,
+    fresh_option,
+    jobs_option,
+    model_directory,
+    model_option,
+    no_progress_option,
+    reference_path,
+    terminated_is_interrupted,
+)
 
 if TYPE_CHECKING:
     from genolewm_core.scoring.passes import PassOptions
@@ -21,38 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = ["demo", "score"]
 
-_PATH = click.Path(path_type=Path)
 _HEADS = "marginal_llr,delta_ll,displacement"
-
-_model = click.option(
-    "--model",
-    type=_PATH,
-    help="Model directory, or the name of one that was set up. Default: the embedded demonstration model, if "
-    "installed.",
-)
-_backend = click.option(
-    "--backend",
-    metavar="NAME",
-    default="auto",
-    show_default=True,
-    help="Compute library: auto, onnx, torch, or another that is installed.",
-)
-_jobs = click.option(
-    "--jobs", type=int, help="Processes to score a file with; each holds the model once. Default: 1."
-)
-_no_progress = click.option(
-    "--no-progress", is_flag=True, help="No progress bar. A single variant never has one."
-)
-_fresh = click.option(
-    "--fresh",
-    is_flag=True,
-    help="Start anew: drop unfinished work, and replace an existing output once the new one is whole.",
-)
-_allow_unenforced = click.option(
-    "--allow-unenforced-guard",
-    is_flag=True,
-    help="Score even where the kernel cannot close the network. Written in the receipt.",
-)
 
 
 @click.command()
@@ -62,21 +41,21 @@ _allow_unenforced = click.option(
 @click.option("--variant", metavar="CHROM:POS:REF:ALT", help="Score one variant instead of a file.")
 @click.option(
     "--reference",
-    type=_PATH,
+    type=PATH,
     required=True,
     help="Indexed FASTA of the assembly the variants are on, or the name of one that was set up.",
 )
 @click.option(
     "--annotation",
-    type=_PATH,
+    type=PATH,
     help="GFF3 of transcripts on the reference's assembly, or the name of one that was set up: names genes and "
     "consequences, and compares scores within regions.",
 )
 @click.option(
-    "--output", type=_PATH, help="Where to write: a name ending in .parquet, .tsv, .jsonl or .vcf.gz."
+    "--output", type=PATH, help="Where to write: a name ending in .parquet, .tsv, .jsonl or .vcf.gz."
 )
-@_model
-@_backend
+@model_option
+@backend_option
 @click.option(
     "--heads",
     default=_HEADS,
@@ -95,19 +74,19 @@ _allow_unenforced = click.option(
     metavar="1|2|3|6",
     help="Average over so many six-mer phases; multiplies the time. Default: the model's.",
 )
-@_jobs
+@jobs_option
 @click.option("--json", "as_json", is_flag=True, help="With --variant: print JSON.")
-@_no_progress
-@_fresh
+@no_progress_option
+@fresh_option
 @click.option("--allow-failed", is_flag=True, help="Exit with 0 although rows failed.")
-@_allow_unenforced
+@allow_unenforced_option
 def score(allow_unenforced_guard: bool, **options: Any) -> int:
     """Score the variants of a VCF, or one variant.
 
     Every row of the input comes back as scored, skipped or failed, with the reason. The exit code is 2 when
     a row failed. Interrupted, the same command goes on where it stopped.
     """
-    _close_network(allow_unenforced_guard)
+    close_network(allow_unenforced_guard)
     _check_choice(options)
     if options["variant"]:
         return _score_one(options)
@@ -117,15 +96,15 @@ def score(allow_unenforced_guard: bool, **options: Any) -> int:
 @click.command()
 @click.option(
     "--output",
-    type=_PATH,
+    type=PATH,
     default=Path("demo"),
     show_default=True,
     help="Folder for scores.parquet and report.html.",
 )
-@_backend
-@_jobs
-@_no_progress
-@_allow_unenforced
+@backend_option
+@jobs_option
+@no_progress_option
+@allow_unenforced_option
 def demo(
     output: Path, backend: str, jobs: int | None, no_progress: bool, allow_unenforced_guard: bool
 ) -> int:
@@ -133,7 +112,7 @@ def demo(
 
     Writes scores.parquet, its receipt and report.html, replacing those of an earlier demo.
     """
-    _close_network(allow_unenforced_guard)
+    close_network(allow_unenforced_guard)
     from genolewm_runtime.demo import show_top
     from genolewm_runtime.models import demo_directory, embedded_model
     from genolewm_runtime.report.page import write_report
@@ -160,14 +139,6 @@ def demo(
     return ExitCode.OK
 
 
-def _close_network(allow_unenforced: bool) -> None:
-    # First of all: the guard must stand before numpy, pysam, polars or a compute library is imported.
-    from genolewm_runtime import guard
-    from genolewm_runtime.run_log import log_guard
-
-    log_guard(guard.install(allow_unenforced=allow_unenforced))
-
-
 def _check_choice(options: dict[str, Any]) -> None:
     one = bool(options["variant"])
     wrong = None
@@ -190,11 +161,11 @@ def _check_choice(options: dict[str, Any]) -> None:
 def _score_file(options: dict[str, Any]) -> int:
     from genolewm_runtime.run import VcfRun
 
-    model = _model_directory(options["model"])
+    model = model_directory(options["model"])
     run = VcfRun(
         vcf=_vcf_of(options["vcf"]),
-        reference=_reference(options["reference"]),
-        annotation=_annotation(options["annotation"]),
+        reference=reference_path(options["reference"]),
+        annotation=annotation_path(options["annotation"]),
         output=options["output"],
         model=model,
         options=_pass_options(model, options["heads"], options["both_strands"], options["phases"]),
@@ -218,12 +189,12 @@ def _score_one(options: dict[str, Any]) -> int:
     from genolewm_runtime.runtime import GenoLeWMRuntime
 
     variant = Variant.parse(options["variant"])
-    model = _model_directory(options["model"])
+    model = model_directory(options["model"])
     runtime = GenoLeWMRuntime(
         model,
         backend=options["backend"],
-        reference=_reference(options["reference"]),
-        annotation=_annotation(options["annotation"]),
+        reference=reference_path(options["reference"]),
+        annotation=annotation_path(options["annotation"]),
         options=_pass_options(model, options["heads"], options["both_strands"], options["phases"]),
     )
     show_banner()
@@ -245,7 +216,7 @@ def _run(run: VcfRun, *, show_progress: bool, if_interrupted: str) -> RunSummary
     show_model_notice(ModelDirectory.open(run.model))
     started = time.monotonic()
     try:
-        with interrupts_kept(), progress(show_progress) as display, _terminated_is_interrupted():
+        with interrupts_kept(), progress(show_progress) as display, terminated_is_interrupted():
             summary = run_vcf(run, on_survey=display.on_survey, on_shard=display.on_shard)
     except KeyboardInterrupt:
         click.echo(if_interrupted, err=True)
@@ -265,38 +236,6 @@ def _vcf_of(given: str) -> Path | BinaryIO:
             expected="a VCF on standard input, such as: bcftools view calls.bcf | geno-lewm score --vcf - ...",
         )
     return sys.stdin.buffer
-
-
-@contextmanager
-def _terminated_is_interrupted() -> Iterator[None]:
-    """Let a SIGTERM end the block as a Ctrl-C does: in order, and with word how to go on."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-def _model_directory(given: Path | None) -> Path:
-    from genolewm_core.artifacts.installed import installed_model
-    from genolewm_runtime.models import embedded_model
-
-    return embedded_model() if given is None else installed_model(given)
-
-
-def _reference(given: Path) -> Path:
-    from genolewm_core.artifacts.installed import installed_reference
-
-    return installed_reference(given)
-
-
-def _annotation(given: Path | None) -> Path | None:
-    from genolewm_core.artifacts.installed import installed_annotation
-
-    return None if given is None else installed_annotation(given)
 
 
 def _make_folder(folder: Path) -> None:

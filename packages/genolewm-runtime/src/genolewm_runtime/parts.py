@@ -6,7 +6,7 @@ import contextlib
 import fcntl
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,7 +18,7 @@ from genolewm_core.errors import ConfigError, InputError, ResourceError
 from genolewm_runtime.shards import ShardOutcome
 from genolewm_runtime.writers import read_shard_outcome
 
-__all__ = ["Parts"]
+__all__ = ["Parts", "check_places"]
 
 _PLAN = "run.json"
 _SPOOL = "standard-input"
@@ -46,7 +46,7 @@ class Parts:
 
     @classmethod
     @contextmanager
-    def take(cls, output: Path, *, fresh: bool) -> Iterator[Parts]:
+    def take(cls, output: Path, *, fresh: bool, files: Sequence[Path] = ()) -> Iterator[Parts]:
         """Make the folder or take it up, and keep other runs away from it while the block runs.
 
         A folder in which no run was begun is removed again.
@@ -54,18 +54,20 @@ class Parts:
         Args:
             output: the output that the run will publish.
             fresh: allow that the output exists.
+            files: what the run will publish, where that is not `output` itself.
 
         Raises:
             ConfigError: `output-exists`.
             ResourceError: `output-busy`, `output-unwritable`.
         """
         folder = output.with_name(f".{output.name}.parts")
+        files = files or (output,)
         if not fresh:
-            _refuse_existing(output, folder)
+            _refuse_existing(files, folder)
         lock = _take(folder, output)
         try:
             if not fresh:
-                _refuse_existing(output, folder)  # another run may have published until the lock was ours
+                _refuse_existing(files, folder)  # another run may have published until the lock was ours
             yield cls(folder)
         finally:
             # By descriptor: after `remove` the path may already be another run's.
@@ -148,15 +150,40 @@ class Parts:
         write_atomic(self.folder / _PLAN, canonical_json(asdict(plan)))
 
 
-def _refuse_existing(output: Path, folder: Path) -> None:
+def check_places(files: Sequence[Path]) -> None:
+    """Refuse at once what could only fail after hours: files of one folder that cannot be written there.
+
+    Raises:
+        ResourceError: `output-unwritable`.
+    """
+    folder = files[0].parent
+    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+        raise ResourceError(
+            "output-unwritable",
+            "The output's folder does not exist or cannot be written to.",
+            where=str(folder),
+            next_step="create the folder, or choose another --output",
+        )
+    for path in files:
+        if path.is_dir():
+            raise ResourceError(
+                "output-unwritable",
+                "A folder is in the way of a file.",
+                where=str(path),
+                next_step="choose another --output",
+            )
+
+
+def _refuse_existing(files: Sequence[Path], folder: Path) -> None:
     plan = _plan_of(folder)
+    found = next((path for path in files if path.exists()), None)
     # A run that was cut off while it published is finished by running it again.
-    if not output.exists() or (plan is not None and plan.replace):
+    if found is None or (plan is not None and plan.replace):
         return
     raise ConfigError(
         "output-exists",
         "The output exists already; it was not touched.",
-        where=str(output),
+        where=str(found),
         next_step="choose another --output, or give --fresh to replace it",
     )
 

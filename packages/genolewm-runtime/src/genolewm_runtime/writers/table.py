@@ -28,6 +28,7 @@ __all__ = [
     "read_shard_outcome",
     "table_of",
     "write_shard",
+    "write_shard_table",
 ]
 
 SCHEMA: dict[str, type[pl.DataType]] = {
@@ -119,8 +120,13 @@ def table_of(rows: Sequence[ScoredRow]) -> pl.DataFrame:
 
 def write_shard(path: Path, rows: Sequence[ScoredRow], outcome: str) -> None:
     """Write a shard atomically, with a summary of it in the file's metadata."""
+    write_shard_table(path, table_of(rows), outcome)
+
+
+def write_shard_table(path: Path, table: pl.DataFrame, outcome: str) -> None:
+    """Write a shard of any columns as `write_shard` does."""
     with publishing(path) as temporary, as_os_error():
-        table_of(rows).write_parquet(temporary, compression="zstd", metadata={_OUTCOME_KEY: outcome})
+        table.write_parquet(temporary, compression="zstd", metadata={_OUTCOME_KEY: outcome})
 
 
 def read_shard_outcome(path: Path) -> str | None:
