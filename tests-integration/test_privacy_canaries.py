@@ -44,6 +44,9 @@ NEEDLES = [
 
 UNREACHABLE = {
     "allele-invalid": "raised by EditSpec, which only library calls make",
+    "cache-corrupt": "cache only",
+    "cache-identity": "cache only",
+    "cache-schema": "cache only",
     "bed-invalid": "raised for a BED of regions, which score does not read",
     "cluster-unreachable": "commands with --cluster only",
     "carbon-files-invalid": "setup only",
@@ -54,6 +57,7 @@ UNREACHABLE = {
     "edit-outside-window": "raised by EditSpec.relative_to",
     "edit-overlap": "raised when a library call applies several edits",
     "edit-unsupported": "raised by EditSpec",
+    "encoder-identity-invalid": "the cache only",
     "holdout-leak": "training and calibration only",
     "receipt-unreadable": "report only",
     "revision-floating": "setup and the encoder only",

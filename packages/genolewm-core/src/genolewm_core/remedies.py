@@ -67,6 +67,21 @@ REMEDIES: dict[str, Remedy] = {
         "A BED of another assembly, positions counted from 1, or a file that is no BED.",
         "Correct the line that the message names: contig, start counted from 0, end not included, between tabs.",
     ),
+    "cache-corrupt": Remedy(
+        "A disk that fails, a copy that was cut short, or files that were renamed or changed.",
+        "Put what is damaged into quarantine with geno-lewm cache DIR --repair, and run geno-lewm cache-windows again.",
+        (ProvenanceError,),
+    ),
+    "cache-identity": Remedy(
+        "Other weights, another way to compute states, or a folder whose files were written by hand.",
+        "Compute the states anew with geno-lewm cache-windows; those of the other encoder stay where they are.",
+        (ProvenanceError,),
+    ),
+    "cache-schema": Remedy(
+        "The directory is shared with an installation that is newer.",
+        "Update genolewm-encoder, or use another cache directory.",
+        (ConfigError,),
+    ),
     "calibration-invalid": Remedy(
         "The table was cut short, changed, or made by another version.",
         "Get the model again from where it was published, or make the table again with geno-lewm calibrate.",
@@ -114,6 +129,10 @@ REMEDIES: dict[str, Remedy] = {
     "edit-unsupported": Remedy(
         "A long insertion or deletion.",
         "Leave this edit out: an edit may have 16 bases.",
+    ),
+    "encoder-identity-invalid": Remedy(
+        "A file that was edited by hand, or one of the two copied without the other.",
+        "Write encoder_hash.txt and config.json again from the encoder itself.",
     ),
     "graph-missing": Remedy(
         "The model is of an architecture that this version brings no graph for.",
