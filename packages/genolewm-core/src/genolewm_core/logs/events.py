@@ -205,6 +205,19 @@ EVENTS: Mapping[str, Event] = MappingProxyType(
             "every row has its outcome",
             {"scored": _count, "skipped": _count, "failed": _count, "tokens": _count},
         ),
+        "cache_shards_adopted": Event(
+            "info", "a cache took in shards that its index did not know", {"shards": _count}
+        ),
+        "cache_damaged": Event(
+            "warning",
+            "a part of a cache was damaged; its states count as missing",
+            {"reason": _word("digest", "foreign", "missing", "unreadable", "index")},
+        ),
+        "cohort_accounted": Event(
+            "info",
+            "every VCF of a cohort has its outcome",
+            {"scored": _count, "kept": _count, "failed": _count, "unfinished": _count},
+        ),
         "training_started": Event(
             "info", "training started", {"steps": _count, "first_step": _count, "threads": _count}
         ),
