@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -34,7 +34,7 @@ class _Shaped(Protocol):
 
 
 class _Sliceable(Protocol):
-    def __getitem__(self, rows: slice, /) -> Any: ...
+    def __getitem__(self, rows: slice, /) -> Self: ...
 
 
 _Tensor = TypeVar("_Tensor", bound=_Sliceable)
@@ -187,7 +187,7 @@ def check_model(architecture: Architecture, tensors: Mapping[str, _Shaped], stat
 
 def sixmer_head(architecture: Architecture, tensors: Mapping[str, _Tensor]) -> _Tensor:
     """Rows of the output layer that belong to the six-mers, (4096, D) in code order; a view."""
-    head_VD: Any = tensors["model.embed_tokens.weight" if architecture.tied else "lm_head.weight"]
+    head_VD = tensors["model.embed_tokens.weight" if architecture.tied else "lm_head.weight"]
     return head_VD[_SIXMER_ROWS]
 
 

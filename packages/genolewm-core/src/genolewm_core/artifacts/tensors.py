@@ -136,7 +136,7 @@ def read_tensor(file: BinaryIO, entry: TensorEntry, path: Path, rows: slice | No
         shape = (rows.stop - rows.start, *shape[1:])
     bits = np.empty(shape, dtype=dtype)
     file.seek(begin)
-    buffer = memoryview(bits.reshape(-1).view(np.uint8))
+    buffer = bits.reshape(-1).view(np.uint8).data
     filled = 0
     while filled < len(buffer):
         n = file.readinto(buffer[filled:])  # type: ignore[attr-defined]

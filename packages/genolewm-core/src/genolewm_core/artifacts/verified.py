@@ -9,8 +9,8 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
 
 from genolewm_core.errors import ProvenanceError
 
@@ -43,7 +43,7 @@ def digest_file(path: Path) -> FileDigest:
 
 
 @contextmanager
-def open_verified(directory: Path, expected: FileDigest) -> Iterator[BinaryIO]:
+def open_verified(directory: Path, expected: FileDigest) -> Iterator[BufferedReader]:
     """A file whose digest is the promised one, at its start, without holding it in memory.
 
     What the block reads are the bytes that were hashed: that the file was not written to meanwhile is checked
@@ -91,12 +91,12 @@ class _State:
     changed_ns: int
 
 
-def _state(file: BinaryIO) -> _State:
+def _state(file: BufferedReader) -> _State:
     status = os.fstat(file.fileno())
     return _State(status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
 
-def _opened(directory: Path, expected: FileDigest) -> BinaryIO:
+def _opened(directory: Path, expected: FileDigest) -> BufferedReader:
     path = directory / expected.name
     if Path(expected.name).name != expected.name or expected.name in (".", "..") or "\0" in expected.name:
         raise ProvenanceError(
