@@ -1,1 +1,1 @@
-"""Score every possible substitution of a region."""
+"""`marginal_llr` of every possible substitution of regions, as tables. docs/saturate.md"""
