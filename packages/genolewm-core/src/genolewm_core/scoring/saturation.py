@@ -31,7 +31,7 @@ Float64 = npt.NDArray[np.float64]
 
 _VOCABULARY = Vocabulary(0)
 _BASES = np.arange(len(BASE_ORDER))
-_PLACE = 4 ** np.arange(K - 1, -1, -1)
+_PLACE = (4 ** np.arange(K - 1, -1, -1)).astype(np.int64)
 _ALT_DIGITS = [BASE_ORDER.index(base) for base in ALT_ORDER]
 _COMPLEMENT_DIGITS = [BASE_ORDER.index(base) for base in "TGCA"]  # of `ALT_ORDER`, base by base
 

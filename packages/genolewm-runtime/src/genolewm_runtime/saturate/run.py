@@ -135,7 +135,7 @@ def run_saturate(
     )
     fingerprint = _fingerprint(run, model, reference, backend)
     counts: Counter[tuple[str, str | None]] = Counter()
-    levels = {level}
+    levels: set[str] = {level}
     n_tok = resumed = 0
 
     def account(outcome: ShardOutcome) -> None:
