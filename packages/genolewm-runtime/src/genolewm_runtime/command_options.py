@@ -7,25 +7,41 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
+from genolewm_core.errors import ResourceError
+
+if TYPE_CHECKING:
+    from genolewm_core.scoring.passes import PassOptions
+
 __all__ = [
+    "HEADS",
     "PATH",
+    "allow_failed_option",
     "allow_unenforced_option",
+    "annotation_option",
     "annotation_path",
     "backend_option",
+    "both_strands_option",
     "close_network",
     "fresh_option",
+    "heads_option",
     "jobs_option",
+    "make_folder",
     "model_directory",
     "model_option",
     "no_progress_option",
+    "pass_options",
+    "phases_option",
+    "reference_option",
     "reference_path",
     "terminated_is_interrupted",
 ]
 
 PATH = click.Path(path_type=Path)
+HEADS = "marginal_llr,delta_ll,displacement"
 
 model_option = click.option(
     "--model",
@@ -56,6 +72,37 @@ allow_unenforced_option = click.option(
     is_flag=True,
     help="Score even where the kernel cannot close the network. Written in the receipt.",
 )
+reference_option = click.option(
+    "--reference",
+    type=PATH,
+    required=True,
+    help="Indexed FASTA of the assembly the variants are on, or the name of one that was set up.",
+)
+annotation_option = click.option(
+    "--annotation",
+    type=PATH,
+    help="GFF3 of transcripts on the reference's assembly, or the name of one that was set up: names genes and "
+    "consequences, and compares scores within regions.",
+)
+heads_option = click.option(
+    "--heads",
+    default=HEADS,
+    show_default=True,
+    help="Scores to compute, separated by commas. indel_displacement adds the displacement of insertions and "
+    "deletions that re-cut the six-mers, and nearly doubles the time.",
+)
+both_strands_option = click.option(
+    "--both-strands/--one-strand",
+    default=None,
+    help="Average over both strands, which doubles the time, or read one. Default: the model's.",
+)
+phases_option = click.option(
+    "--phases",
+    type=int,
+    metavar="1|2|3|6",
+    help="Average over so many six-mer phases; multiplies the time. Default: the model's.",
+)
+allow_failed_option = click.option("--allow-failed", is_flag=True, help="Exit with 0 although rows failed.")
 
 
 def close_network(allow_unenforced: bool) -> None:
@@ -115,3 +162,39 @@ def annotation_path(given: Path | None) -> Path | None:
     from genolewm_core.artifacts.installed import installed_annotation
 
     return None if given is None else installed_annotation(given)
+
+
+def make_folder(folder: Path) -> None:
+    """Make the folder of outputs, unless it is there.
+
+    Raises:
+        ResourceError: `output-unwritable`.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ResourceError(
+            "output-unwritable",
+            "The output's folder cannot be made.",
+            where=str(folder),
+            found=error.strerror or type(error).__name__,
+            next_step="choose another --output",
+        ) from error
+
+
+def pass_options(
+    model: Path, heads: str = HEADS, both_strands: bool | None = None, phases: int | None = None
+) -> PassOptions:
+    """What to compute with a model: its contract, with what the options change.
+
+    Raises:
+        ConfigError: `config-invalid`.
+        ProvenanceError: `manifest-invalid`.
+    """
+    from genolewm_core.artifacts.manifest import ModelDirectory
+    from genolewm_runtime.runtime import options_of
+
+    names = tuple(name.strip() for name in heads.split(",") if name.strip())
+    return options_of(
+        ModelDirectory.open(model).manifest.contract, heads=names, both_strands=both_strands, phases=phases
+    )

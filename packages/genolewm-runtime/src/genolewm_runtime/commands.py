@@ -9,29 +9,34 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
-from genolewm_core.errors import ConfigError, ExitCode, ResourceError, interrupts_kept
+from genolewm_core.errors import ConfigError, ExitCode, interrupts_kept
 from genolewm_runtime.command_options import (
     PATH,
+    allow_failed_option,
     allow_unenforced_option,
+    annotation_option,
     annotation_path,
     backend_option,
+    both_strands_option,
     close_network,
     fresh_option,
+    heads_option,
     jobs_option,
+    make_folder,
     model_directory,
     model_option,
     no_progress_option,
+    pass_options,
+    phases_option,
+    reference_option,
     reference_path,
     terminated_is_interrupted,
 )
 
 if TYPE_CHECKING:
-    from genolewm_core.scoring.passes import PassOptions
     from genolewm_runtime.run import RunSummary, VcfRun
 
 __all__ = ["demo", "score"]
-
-_HEADS = "marginal_llr,delta_ll,displacement"
 
 
 @click.command()
@@ -39,46 +44,21 @@ _HEADS = "marginal_llr,delta_ll,displacement"
     "--vcf", metavar="PATH", help="Variants: VCF 4.1 to 4.5, plain, bgzip or gzip; - reads standard input."
 )
 @click.option("--variant", metavar="CHROM:POS:REF:ALT", help="Score one variant instead of a file.")
-@click.option(
-    "--reference",
-    type=PATH,
-    required=True,
-    help="Indexed FASTA of the assembly the variants are on, or the name of one that was set up.",
-)
-@click.option(
-    "--annotation",
-    type=PATH,
-    help="GFF3 of transcripts on the reference's assembly, or the name of one that was set up: names genes and "
-    "consequences, and compares scores within regions.",
-)
+@reference_option
+@annotation_option
 @click.option(
     "--output", type=PATH, help="Where to write: a name ending in .parquet, .tsv, .jsonl or .vcf.gz."
 )
 @model_option
 @backend_option
-@click.option(
-    "--heads",
-    default=_HEADS,
-    show_default=True,
-    help="Scores to compute, separated by commas. indel_displacement adds the displacement of insertions and "
-    "deletions that re-cut the six-mers, and nearly doubles the time.",
-)
-@click.option(
-    "--both-strands/--one-strand",
-    default=None,
-    help="Average over both strands, which doubles the time, or read one. Default: the model's.",
-)
-@click.option(
-    "--phases",
-    type=int,
-    metavar="1|2|3|6",
-    help="Average over so many six-mer phases; multiplies the time. Default: the model's.",
-)
+@heads_option
+@both_strands_option
+@phases_option
 @jobs_option
 @click.option("--json", "as_json", is_flag=True, help="With --variant: print JSON.")
 @no_progress_option
 @fresh_option
-@click.option("--allow-failed", is_flag=True, help="Exit with 0 although rows failed.")
+@allow_failed_option
 @allow_unenforced_option
 def score(allow_unenforced_guard: bool, **options: Any) -> int:
     """Score the variants of a VCF, or one variant.
@@ -120,8 +100,8 @@ def demo(
 
     slice_ = demo_directory()
     model = embedded_model()
-    options = _pass_options(model)
-    _make_folder(output)
+    options = pass_options(model)
+    make_folder(output)
     run = VcfRun(
         vcf=slice_ / "NA12878.vcf.gz",
         reference=slice_ / "reference.fa.gz",
@@ -168,7 +148,7 @@ def _score_file(options: dict[str, Any]) -> int:
         annotation=annotation_path(options["annotation"]),
         output=options["output"],
         model=model,
-        options=_pass_options(model, options["heads"], options["both_strands"], options["phases"]),
+        options=pass_options(model, options["heads"], options["both_strands"], options["phases"]),
         backend=options["backend"],
         jobs=_number_of(options["jobs"]),
         fresh=options["fresh"],
@@ -195,7 +175,7 @@ def _score_one(options: dict[str, Any]) -> int:
         backend=options["backend"],
         reference=reference_path(options["reference"]),
         annotation=annotation_path(options["annotation"]),
-        options=_pass_options(model, options["heads"], options["both_strands"], options["phases"]),
+        options=pass_options(model, options["heads"], options["both_strands"], options["phases"]),
     )
     show_banner()
     show_model_notice(runtime.model)
@@ -238,30 +218,5 @@ def _vcf_of(given: str) -> Path | BinaryIO:
     return sys.stdin.buffer
 
 
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ResourceError(
-            "output-unwritable",
-            "The output's folder cannot be made.",
-            where=str(folder),
-            found=error.strerror or type(error).__name__,
-            next_step="choose another --output",
-        ) from error
-
-
 def _number_of(jobs: int | None) -> int:
     return 1 if jobs is None else jobs
-
-
-def _pass_options(
-    model: Path, heads: str = _HEADS, both_strands: bool | None = None, phases: int | None = None
-) -> PassOptions:
-    from genolewm_core.artifacts.manifest import ModelDirectory
-    from genolewm_runtime.runtime import options_of
-
-    names = tuple(name.strip() for name in heads.split(",") if name.strip())
-    return options_of(
-        ModelDirectory.open(model).manifest.contract, heads=names, both_strands=both_strands, phases=phases
-    )

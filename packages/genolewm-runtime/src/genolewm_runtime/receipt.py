@@ -15,7 +15,22 @@ from typing import Any
 
 from genolewm_core.artifacts.atomic import writing
 
-__all__ = ["Receipt", "receipt_path", "stage_receipt"]
+__all__ = ["ClusterConsent", "Receipt", "receipt_path", "stage_receipt"]
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterConsent:
+    """The user's word that a personal file may be scored on a cluster, where no guard closes the network.
+
+    Attributes:
+        given: "typed" at the terminal, or by the "option" --consent-cluster.
+        local: the cluster was one of this machine's own, started for the run.
+        consent: always true; a receipt says it in so many words.
+    """
+
+    given: str
+    local: bool
+    consent: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,14 +39,15 @@ class Receipt:
 
     Attributes:
         guard: what enforced the closed network while every shard was scored; the weakest, if a resumed run
-            had another: "seccomp", "python-only" where the user allowed it, "none" in a library call that
-            left the network to its caller.
+            had another: "seccomp", "python-only" where the user allowed it, "none" on a cluster and in a
+            library call that left the network to its caller.
         model_id: SHA-256 of the manifest's canonical JSON.
         options: everything that changes a score.
         rows: status -> number of rows; with the reasons, every row is accounted for.
         reasons: reason -> number of rows.
         n_tok: tokens run through the model, by the shards of this process and those resumed.
         calibrated: the model has a calibration table for these options on this backend.
+        cluster: consent to scoring on a cluster; None where it was not on one.
     """
 
     guard: str
@@ -46,6 +62,7 @@ class Receipt:
     n_tok: int
     demonstration: bool
     calibrated: bool
+    cluster: ClusterConsent | None = None
     schema_version: str = "1.0.0"
 
 

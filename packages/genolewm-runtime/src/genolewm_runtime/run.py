@@ -32,7 +32,7 @@ from genolewm_core.scoring.calibration_file import load_calibration
 from genolewm_core.scoring.passes import PassOptions
 from genolewm_runtime import __version__, guard
 from genolewm_runtime.parts import Parts
-from genolewm_runtime.receipt import Receipt, receipt_path, stage_receipt
+from genolewm_runtime.receipt import ClusterConsent, Receipt, receipt_path, stage_receipt
 from genolewm_runtime.run_log import log_accounts, log_plan, log_published, log_resumed_shard, log_survey
 from genolewm_runtime.scoring import Shard, shards_of
 from genolewm_runtime.shards import ScorerSpec, ShardOutcome, score_shards
@@ -53,6 +53,7 @@ class VcfRun:
         annotation: GFF3 of transcripts on the reference's assembly, for genes, consequences and regions.
         jobs: processes, each with its own copy of the model.
         fresh: start anew: drop unfinished work of any run, and replace an existing output.
+        cluster: consent, where the run is on a cluster; part of what is resumed, so that a receipt can say it.
     """
 
     vcf: Path | BinaryIO
@@ -64,6 +65,7 @@ class VcfRun:
     backend: str = "auto"
     jobs: int = 1
     fresh: bool = False
+    cluster: ClusterConsent | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +177,7 @@ def run_vcf(
             n_tok=n_tok,
             demonstration=model.manifest.demonstration,
             calibrated=spec.calibration is not None,
+            cluster=run.cluster,
         )
         about = {"schema": "1.0.0", "model_id": receipt.model_id, "fingerprint": fingerprint}
         started = time.monotonic()
@@ -252,7 +255,7 @@ def _fingerprint(run: VcfRun, vcf: Path, model: ModelDirectory, reference: Refer
             "vcf-unreadable", "The VCF cannot be read.", where=str(vcf), found=error.strerror
         ) from error
     about = run.reference.stat()
-    parts = {
+    parts: dict[str, object] = {
         "vcf_sha256": vcf_sha256,
         "reference": [about.st_size, about.st_mtime_ns, sorted(reference.contigs.items())],
         "model_id": model.manifest.model_id,
@@ -261,6 +264,8 @@ def _fingerprint(run: VcfRun, vcf: Path, model: ModelDirectory, reference: Refer
         "annotation_sha256": None if run.annotation is None else digest_file(run.annotation).sha256,
         "versions": {name: _version(name) for name in _COMPUTING},
     }
+    if run.cluster is not None:
+        parts["cluster"] = True
     return hashlib.sha256(canonical_json(parts)).hexdigest()
 
 

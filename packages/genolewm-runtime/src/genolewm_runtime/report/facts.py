@@ -21,6 +21,10 @@ _LABELS = {
     "model_id": "Digest of the model's manifest",
     "weights_sha256": "Digest of the weights",
     "schema_version": "Version of the receipt's form",
+    "cluster": "Computed on a cluster",
+    "cluster.consent": "Computed on a cluster, by consent",
+    "cluster.given": "How the consent was given",
+    "cluster.local": "A cluster of this machine alone",
 }
 _GUARDS = {
     "seccomp": "the kernel refused every network connection (seccomp)",
