@@ -313,6 +313,11 @@ def test_again_is_verified_and_not_fetched(setup, carbon, site, sums):
     assert len(site.asked) == n_asked
     other = setup("--encoder", "500m", "--yes", "--digests", sums(**{"config.json": "0" * 64}))
     assert other.error.code == "artifact-digest"
+    manifest = model_folder(first, carbon) / "manifest.json"
+    before = manifest.read_bytes()
+    manifest.unlink()
+    assert setup("--encoder", "500m", "--yes").error is None
+    assert manifest.read_bytes() == before
     weights = model_folder(first, carbon) / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1] + b"x")
     assert setup("--encoder", "500m", "--yes").error.code == "artifact-digest"

@@ -14,6 +14,7 @@ from genolewm_runtime.setup.plan import PlannedFile
 from genolewm_runtime.setup.transport import Patience, Transport, origin
 
 DATA = bytes(range(256)) * 2_000
+N_BYTES = len(DATA)
 OTHER = DATA[::-1]
 ALGORITHMS = ("sha256", "md5", "git-sha1")
 
@@ -31,7 +32,7 @@ def fetch(site, quick, tmp_path):
     """Downloads /f, which the site has, and returns the bytes; keyword arguments change the plan."""
     site.plain["/f"] = DATA
 
-    def run(*, n_bytes=len(DATA), algorithm="sha256", path="/f", url=None, token=None):
+    def run(*, n_bytes=N_BYTES, algorithm="sha256", path="/f", url=None, token=None):
         file = PlannedFile("f", url or site.url + path, n_bytes, digest_of(DATA, algorithm))
         with Transport(patience=quick, token=token, token_url=site.url) as transport:
             return download(file, tmp_path, transport, lambda n: None)
@@ -276,6 +277,13 @@ def test_a_redirect_never_gives_encryption_up(tmp_path, quick):
 @pytest.mark.parametrize("address", ["ftp://127.0.0.1/f", "nothing", "http://", "http://127.0.0.1:99999/f"])
 def test_addresses_that_are_none(fetch, address):
     failure(lambda: fetch(url=address), ResourceError, "setup-download-failed")
+
+
+def test_a_token_does_not_travel_in_the_open():
+    with Transport(token="hf_canary", token_url="http://mirror.invalid") as transport:
+        assert "Authorization" not in transport._headers("http://mirror.invalid/f", {})
+    with Transport(token="hf_canary", token_url="https://mirror.invalid") as transport:
+        assert transport._headers("https://mirror.invalid/f", {}) == {"Authorization": "Bearer hf_canary"}
 
 
 @pytest.mark.parametrize(

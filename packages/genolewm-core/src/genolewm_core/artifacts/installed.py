@@ -118,7 +118,8 @@ def _find(kind: str, given: str | os.PathLike[str], root: Path | None) -> Instal
     """What a name means; None for a path, and for what is neither."""
     text = os.fspath(given)
     wanted, _, version = text.partition("@")
-    if Path(text).name != text or Path(text).exists():
+    # Path.exists would raise for a name that no file can have.
+    if Path(text).name != text or os.path.exists(text):
         return None
     base = (root or home()) / kind
     known = {name.lower(): name for name in _NAMES[kind]}
@@ -158,5 +159,5 @@ def _versions(kind: str, folder: Path) -> Iterator[Installed]:
 def _folders(path: Path) -> list[Path]:
     try:
         return sorted(child for child in path.iterdir() if child.name[0] != "." and child.is_dir())
-    except OSError:
+    except (OSError, ValueError):
         return []

@@ -18,9 +18,9 @@ from genolewm_core import __version__
 from genolewm_core.artifacts.atomic import write_atomic, writing
 from genolewm_core.artifacts.carbon import RELEASES, carbon_manifest
 from genolewm_core.artifacts.installed import MODELS, RECORD_NAME, REFERENCES, Installed
-from genolewm_core.artifacts.manifest import MANIFEST_NAME, write_manifest
+from genolewm_core.artifacts.manifest import MANIFEST_NAME, ModelDirectory, write_manifest
 from genolewm_core.artifacts.verified import FileDigest, digest_file
-from genolewm_core.errors import InputError, ResourceError
+from genolewm_core.errors import InputError, ProvenanceError, ResourceError
 from genolewm_core.genome.annotation import Annotation
 from genolewm_core.genome.contigs import ContigTable, detect_assembly
 from genolewm_core.genome.fasta_index import check_fasta, ensure_index
@@ -96,7 +96,8 @@ def verify_again(there: Installed) -> None:
         ProvenanceError: `artifact-digest`.
         ResourceError: `output-unwritable`.
     """
-    for file in there.record["made"] or there.record["files"]:
+    files = there.record.get("files", [])
+    for file in there.record.get("made") or files:
         path = there.path / file["name"]
         found = digest_file(path) if path.is_file() else None
         if found is None or found.sha256 != file["sha256"]:
@@ -106,7 +107,17 @@ def verify_again(there: Installed) -> None:
                 "no such file" if found is None else f"sha256 {found.sha256}",
                 f"remove {there.path} and set it up again",
             )
+    if there.kind == MODELS:
+        _renew_manifest(there, [FileDigest(file["name"], file["sha256"], file["n_bytes"]) for file in files])
     write_atomic(there.path / RECORD_NAME, _json({**there.record, "set_up_at": _now()}))
+
+
+def _renew_manifest(there: Installed, files: Sequence[FileDigest]) -> None:
+    """Write the manifest again where it is lost or of an older version; one that holds stays as it is."""
+    try:
+        ModelDirectory.open(there.path)
+    except ProvenanceError:
+        write_manifest(there.path, carbon_manifest(there.path, RELEASES[there.name], there.version, files))
 
 
 def check_assembly(contigs: ContigTable, assembly: str) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,7 +91,8 @@ class Plan:
     def free_bytes(self) -> int:
         """Bytes that are free where `home` lies or will lie."""
         folder = self.home.absolute()
-        while not folder.exists():
+        # Path.exists would raise where a folder may not be read.
+        while not os.path.exists(folder):
             folder = folder.parent
         return shutil.disk_usage(folder).free
 

@@ -27,7 +27,7 @@ from genolewm_runtime.setup import catalogue, hub
 from genolewm_runtime.setup.digests import Digest, Index, IndexedArtefact, parse_list, wrong_file
 from genolewm_runtime.setup.install import FASTA_NAME
 from genolewm_runtime.setup.plan import Plan, PlannedArtefact, PlannedFile
-from genolewm_runtime.setup.transport import Transport, plain_address
+from genolewm_runtime.setup.transport import Transport, is_private, plain_address
 
 __all__ = ["Request", "check_trustworthy", "make_plan"]
 
@@ -44,7 +44,6 @@ _WEIGHTS_INDEX = "model.safetensors.index.json"
 _SHARD = re.compile(r"model-(\d{5})-of-(\d{5})\.safetensors")
 _SNAPSHOT_DIGESTS = {64: "sha256", 40: "git-sha1"}
 _RESERVED_NAMES = (RECORD_NAME, FASTA_NAME, f"{FASTA_NAME}.fai")
-_LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,8 +274,7 @@ def check_trustworthy(address: str, option: str) -> None:
     Raises:
         ConfigError: `config-invalid`.
     """
-    parts = urlsplit(address)
-    if parts.scheme != "https" and parts.hostname not in _LOOPBACK:
+    if not is_private(address):
         raise ConfigError(
             "config-invalid",
             "A host that is not asked over https cannot be trusted for its digests.",

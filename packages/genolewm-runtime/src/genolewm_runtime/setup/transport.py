@@ -19,13 +19,14 @@ import httpx2
 from genolewm_core import __version__
 from genolewm_core.errors import ConfigError, ResourceError
 
-__all__ = ["Cut", "Patience", "Transport", "download_failed", "origin", "plain_address"]
+__all__ = ["Cut", "Patience", "Transport", "download_failed", "is_private", "origin", "plain_address"]
 
 _T = TypeVar("_T")
 
 _REDIRECTS = (301, 302, 303, 307, 308)
 _MOST_HOPS = 10
 _WORTH_ANOTHER_TRY = (408, 429, 500, 502, 503, 504)
+_LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _LONGEST_WAIT_S = 60.0
 _MOST_TEXT_BYTES = 20_000_000
 
@@ -61,7 +62,7 @@ class Transport:
     """One client for all requests of a setup; close it after use.
 
     Args:
-        token: for `token_url`'s origin only.
+        token: for `token_url`'s origin only, and only where nobody on the way can read it.
         token_url: the endpoint that the token is for.
         on_wait: told what happened and for how many seconds is waited, before each further attempt.
     """
@@ -184,7 +185,7 @@ class Transport:
         time.sleep(seconds)
 
     def _headers(self, url: str, headers: Mapping[str, str]) -> dict[str, str]:
-        if self._token and origin(url) == self._token_origin:
+        if self._token and origin(url) == self._token_origin and is_private(url):
             return {**headers, "Authorization": f"Bearer {self._token}"}
         return dict(headers)
 
@@ -193,6 +194,12 @@ def origin(url: str) -> str:
     """Scheme, host and port of an address."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{(parts.hostname or '').lower()}:{parts.port or {'https': 443}.get(parts.scheme, 80)}"
+
+
+def is_private(url: str) -> bool:
+    """Whether nobody on the way can read or change what is sent: https, or this machine itself."""
+    parts = urlsplit(url)
+    return parts.scheme == "https" or parts.hostname in _LOOPBACK
 
 
 def plain_address(url: str) -> str:
