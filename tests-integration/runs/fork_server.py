@@ -30,6 +30,9 @@ from genolewm_core.artifacts.manifest import ModelDirectory
 from genolewm_core.scoring.backend import load_backend
 from genolewm_core.umbrella import main
 from genolewm_runtime import commands, run, scoring, shards  # noqa: F401
+from genolewm_runtime.saturate import command as saturate_command  # noqa: F401
+from genolewm_runtime.saturate import run as saturate_run  # noqa: F401
+from genolewm_runtime.saturate import shards as saturate_shards
 
 DEADLINE_S = 600
 MODELS = {}
@@ -109,11 +112,11 @@ def processes_left(group):
 
 
 def serve():
-    shards.load_backend = load_once
+    shards.load_backend = saturate_shards.load_backend = load_once
     for line in sys.stdin:
         request = json.loads(line)
         load_once("onnx", ModelDirectory.open(Path(request["argv"][request["argv"].index("--model") + 1])))
-        scoring.MAX_SHARD_CELLS = request.get("cells", 2)
+        scoring.MAX_SHARD_CELLS = saturate_shards.MAX_SHARD_CELLS = request.get("cells", 2)
         with tempfile.TemporaryFile() as log:
             pid = os.fork()
             if pid == 0:
