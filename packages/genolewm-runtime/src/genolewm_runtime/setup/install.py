@@ -18,7 +18,7 @@ from genolewm_core import __version__
 from genolewm_core.artifacts.atomic import write_atomic, writing
 from genolewm_core.artifacts.carbon import RELEASES, carbon_manifest
 from genolewm_core.artifacts.installed import MODELS, RECORD_NAME, REFERENCES, Installed
-from genolewm_core.artifacts.manifest import MANIFEST_NAME, ModelDirectory, write_manifest
+from genolewm_core.artifacts.manifest import MANIFEST_NAME, Manifest, ModelDirectory, write_manifest
 from genolewm_core.artifacts.verified import FileDigest, digest_file
 from genolewm_core.errors import InputError, ProvenanceError, ResourceError
 from genolewm_core.genome.annotation import Annotation
@@ -74,7 +74,7 @@ def install(
     record = _record(artefact, fetched, main_file, made)
     write_atomic(staging / RECORD_NAME, _json(record))
     if artefact.kind == MODELS:
-        manifest = carbon_manifest(staging, RELEASES[artefact.name], artefact.version, files)
+        manifest = _manifest(staging, artefact.name, artefact.version, files)
         # Last: a folder without it is no model, whatever else it holds.
         write_manifest(staging, manifest)
         keep.add(MANIFEST_NAME)
@@ -112,12 +112,28 @@ def verify_again(there: Installed) -> None:
     write_atomic(there.path / RECORD_NAME, _json({**there.record, "set_up_at": _now()}))
 
 
+def _manifest(folder: Path, name: str, version: str, files: Sequence[FileDigest]) -> Manifest:
+    try:
+        return carbon_manifest(folder, RELEASES[name], version, files)
+    except ProvenanceError as error:
+        if not isinstance(error.__cause__, OSError):
+            raise
+        # The files were verified a moment ago: it is the disk, and says nothing of them.
+        raise ResourceError(
+            "output-unwritable",
+            "A file that was just written could not be read.",
+            where=error.where,
+            found=error.found,
+            next_step="check the disk and its permissions, then run the same command again",
+        ) from error
+
+
 def _renew_manifest(there: Installed, files: Sequence[FileDigest]) -> None:
     """Write the manifest again where it is lost or of an older version; one that holds stays as it is."""
     try:
         ModelDirectory.open(there.path)
     except ProvenanceError:
-        write_manifest(there.path, carbon_manifest(there.path, RELEASES[there.name], there.version, files))
+        write_manifest(there.path, _manifest(there.path, there.name, there.version, files))
 
 
 def check_assembly(contigs: ContigTable, assembly: str) -> list[str]:
