@@ -13,6 +13,7 @@ from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
 
 from genolewm_core.artifacts.manifest import Architecture, ModelDirectory
 from genolewm_core.artifacts.tensors import StoredTensor
+from genolewm_encoder.wide_linear import widen_products
 
 __all__ = [
     "Weights",
@@ -73,6 +74,7 @@ def llama_model(architecture: Architecture, tensors: Mapping[str, Weights]) -> L
         model.norm = torch.nn.Identity()
     model.load_state_dict(state, strict=True, assign=True)
     model.rotary_emb.to(model.device)
+    widen_products(model)
     return model.requires_grad_(False).eval()
 
 
