@@ -15,6 +15,7 @@ import pysam
 import pytest
 
 from genolewm_runtime.models import demo_directory
+from genolewm_runtime.saturate.shards import SCHEMA
 
 COMMAND = Path(sys.executable).with_name("geno-lewm")
 ROOT = Path(__file__).resolve().parent.parent
@@ -164,6 +165,14 @@ def test_the_plan_is_printed_and_the_whole_genome_asks(server, small_world, tmp_
     answer = server.run([*usual, "--yes"])
     assert answer["code"] == 0, answer["stderr"]
     assert json.loads((tmp_path / "s.json").read_text())["bases"] == {"scored": 2_880}
+
+
+def test_every_column_is_described():
+    text = (ROOT / "docs/formats/saturation.md").read_text()
+    rows = [
+        line.split("|")[1].strip(" `") for line in text.split("## Columns")[1].splitlines() if "| `" in line
+    ]
+    assert rows[: len(SCHEMA)] == list(SCHEMA)
 
 
 def test_examples_of_the_page_run(tmp_path):
