@@ -300,7 +300,8 @@ def test_a_dry_run_shows_all_and_touches_nothing(setup, carbon, sums, site):
 
 def test_what_is_there_is_listed(setup, carbon):
     assert "nothing yet" in setup().stdout
-    setup("--encoder", "500m", "--trust-host", "--yes")
+    ended = setup("--encoder", "500m", "--trust-host", "--yes")
+    assert f"set {installed.HOME_VARIABLE}={ended.home}" in ended.stderr
     assert f"--model carbon-500m@{carbon.revisions['carbon-500m']}" in setup().stdout
 
 
@@ -456,7 +457,12 @@ def test_setup_is_refused_behind_the_guard(tmp_path):
 class Running:
     """The command in a process of its own."""
 
-    def __init__(self, site, home, *arguments, **popen):
+    def __init__(self, site, home, *arguments, prepare=lambda: None, **popen):
+        def start():
+            # A shell that runs the tests in the background has told them to ignore it.
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+            prepare()
+
         environment = {**os.environ, "HF_ENDPOINT": site.url, "GENOLEWM_HOME": str(home)}
         self.process = subprocess.Popen(
             [COMMAND, "setup", *arguments],
@@ -464,6 +470,7 @@ class Running:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            preexec_fn=start,
             **{"stdin": subprocess.DEVNULL, **popen},
         )
 
@@ -515,7 +522,7 @@ def test_a_full_disk_is_told_and_made_good(site, carbon, tmp_path):
         resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
 
     site.repos[RELEASES["carbon-500m"].repo, carbon.revisions["carbon-500m"]].pop(".gitattributes")
-    code, _, stderr = Running(site, tmp_path / "home", *ENCODER, preexec_fn=limit).end()
+    code, _, stderr = Running(site, tmp_path / "home", *ENCODER, prepare=limit).end()
     assert code == 4, stderr
     assert "[output-unwritable]" in stderr
     assert f"where: {tmp_path / 'home'}" in stderr

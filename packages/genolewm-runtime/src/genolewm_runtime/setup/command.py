@@ -59,6 +59,7 @@ def setup(**options: Any) -> None:
     GRCh38 in place of paths.
     """
     _refuse_behind_the_guard()
+    from genolewm_core.artifacts.installed import HOME_VARIABLE
     from genolewm_core.artifacts.installed import home as usual_home
 
     home = (options["home"] or usual_home()).absolute()
@@ -72,11 +73,13 @@ def setup(**options: Any) -> None:
     endpoint = _endpoint(options["endpoint"])
     if options["folder"] is not None:
         _plan_and_do(options, home, endpoint, None)
-        return
-    from genolewm_runtime.setup.transport import Transport
+    else:
+        from genolewm_runtime.setup.transport import Transport
 
-    with Transport(token=os.environ.get("HF_TOKEN"), token_url=endpoint, on_wait=_say_wait) as transport:
-        _plan_and_do(options, home, endpoint, transport)
+        with Transport(token=os.environ.get("HF_TOKEN"), token_url=endpoint, on_wait=_say_wait) as transport:
+            _plan_and_do(options, home, endpoint, transport)
+    if home != usual_home().absolute() and not options["dry_run"]:
+        click.echo(f"so that names are found there, set {HOME_VARIABLE}={home}", err=True)
 
 
 def _say_wait(found: str, seconds: float) -> None:

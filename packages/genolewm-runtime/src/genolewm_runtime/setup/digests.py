@@ -116,7 +116,7 @@ def read_text(path: Path, what: str) -> str:
         ConfigError: `config-invalid`.
     """
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         found = (error.strerror if isinstance(error, OSError) else None) or type(error).__name__
         raise ConfigError(

@@ -137,7 +137,7 @@ def _encoder(request: Request, transport: Transport | None) -> PlannedArtefact:
             listed = hub.listing(transport, request.endpoint, entry.repo, revision)
             promised = {name: digest for name, (_, digest) in listed.items()} | promised
             sizes = {name: n_bytes for name, (n_bytes, _) in listed.items()} | sizes
-    names = _release_files(promised, entry.name)
+    names = _release_files(promised, entry.name, offline=request.folder is not None)
     files = []
     for name in names:
         url = f"{origin}/{name}" if indexed and indexed.base_url else ""
@@ -191,7 +191,7 @@ def _promises(request: Request, indexed: IndexedArtefact | None) -> tuple[dict[s
     return promised, {name: n_bytes for name, (n_bytes, _) in from_index.items()}
 
 
-def _release_files(names: Iterable[str], encoder: str) -> list[str]:
+def _release_files(names: Iterable[str], encoder: str, *, offline: bool) -> list[str]:
     """The files of an encoder among all that have a digest; the weights last."""
     known = set(names)
     wanted = list(_ENCODER_FILES)
@@ -204,7 +204,7 @@ def _release_files(names: Iterable[str], encoder: str) -> list[str]:
         wanted.append(_WEIGHTS)
     missing = [name for name in wanted if name not in known]
     if missing:
-        raise _digest_unknown(encoder, missing, offline=False)
+        raise _digest_unknown(encoder, missing, offline)
     return wanted
 
 

@@ -250,7 +250,8 @@ def _check_status(response: httpx2.Response, url: str, told: bool) -> None:
     status = response.status_code
     if status in (200, 206, 416) or (told and status in _REDIRECTS):
         return
-    found = f"HTTP {status} {response.reason_phrase}".strip()
+    # Not the host's own phrase, which may hold anything.
+    found = f"HTTP {status} {httpx2.codes.get_reason_phrase(status)}".strip()
     if status in _WORTH_ANOTHER_TRY:
         asked = response.headers.get("Retry-After", "")
         raise Cut(plain_address(url), found, float(asked) if asked.isdecimal() else None)
