@@ -7,7 +7,7 @@ personal file (an unsalted digest of a small input can be found by trying).
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,7 +15,9 @@ from typing import Any
 
 from genolewm_core.artifacts.atomic import writing
 
-__all__ = ["ClusterConsent", "Receipt", "receipt_path", "stage_receipt"]
+__all__ = ["ClusterConsent", "Receipt", "receipt_path", "stage_receipt", "stamped", "weakest"]
+
+_GUARD_LEVELS = ("none", "python-only", "seccomp")  # weakest first
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +88,17 @@ def stage_receipt(output: Path, receipt: Receipt, staging: Path) -> tuple[Path, 
         ResourceError: `output-unwritable`.
     """
     path, staged = receipt_path(output), staging / "receipt"
-    stamp = datetime.now(UTC).replace(microsecond=0).isoformat()
-    text = json.dumps({**asdict(receipt), "timestamp": stamp}, indent=2, sort_keys=True)
     with writing(path):
-        staged.write_text(text + "\n")
+        staged.write_text(stamped(asdict(receipt)))
     return staged, path
+
+
+def stamped(fields: Mapping[str, Any]) -> str:
+    """Fields of a receipt as JSON for people, with the time in UTC."""
+    stamp = datetime.now(UTC).replace(microsecond=0).isoformat()
+    return json.dumps({**fields, "timestamp": stamp}, indent=2, sort_keys=True) + "\n"
+
+
+def weakest(levels: Iterable[str]) -> str:
+    """The weakest of several levels of the network guard."""
+    return min(levels, key=_GUARD_LEVELS.index)

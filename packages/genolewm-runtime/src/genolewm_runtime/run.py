@@ -15,13 +15,12 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import asdict, dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import BinaryIO
 
 from genolewm_core.artifacts.atomic import publish
-from genolewm_core.artifacts.manifest import ModelDirectory, canonical_json, digest_file
-from genolewm_core.errors import ConfigError, InputError, ResourceError
+from genolewm_core.artifacts.manifest import ModelDirectory, digest_file
+from genolewm_core.errors import ConfigError, InputError
 from genolewm_core.genome.reference import Reference
 from genolewm_core.genome.survey import Survey, survey
 from genolewm_core.genome.vcf import read_rows
@@ -31,17 +30,15 @@ from genolewm_core.scoring.calibration import key_of
 from genolewm_core.scoring.calibration_file import load_calibration
 from genolewm_core.scoring.passes import PassOptions
 from genolewm_runtime import __version__, guard
-from genolewm_runtime.parts import Parts
-from genolewm_runtime.receipt import ClusterConsent, Receipt, receipt_path, stage_receipt
+from genolewm_runtime.fingerprint import about_reference, computing_versions, digest_of
+from genolewm_runtime.parts import Parts, check_places
+from genolewm_runtime.receipt import ClusterConsent, Receipt, receipt_path, stage_receipt, weakest
 from genolewm_runtime.run_log import log_accounts, log_plan, log_published, log_resumed_shard, log_survey
 from genolewm_runtime.scoring import Shard, shards_of
 from genolewm_runtime.shards import ScorerSpec, ShardOutcome, score_shards
 from genolewm_runtime.writers import FinishedShards, format_of, stage_table
 
 __all__ = ["RunSummary", "VcfRun", "run_vcf"]
-
-_GUARD_LEVELS = ("none", "python-only", "seccomp")  # weakest first
-_COMPUTING = ("genolewm-core", "genolewm-runtime", "genolewm-encoder", "numpy", "onnxruntime", "torch")
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +162,7 @@ def run_vcf(
             for outcome in outcomes:
                 account(outcome)
         receipt = Receipt(
-            guard=min(levels, key=_GUARD_LEVELS.index),
+            guard=weakest(levels),
             model_name=model.manifest.name,
             model_id=model.manifest.model_id,
             weights_sha256=model.manifest.weights_sha256,
@@ -207,22 +204,7 @@ def _check(run: VcfRun) -> None:
             expected="1 or more",
             found=str(run.jobs),
         )
-    folder = run.output.parent
-    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
-        raise ResourceError(
-            "output-unwritable",
-            "The output's folder does not exist or cannot be written to.",
-            where=str(folder),
-            next_step="create the folder, or choose another --output",
-        )
-    for path in (run.output, *_belonging_to(run.output)):
-        if path.is_dir():
-            raise ResourceError(
-                "output-unwritable",
-                "A folder is in the way of a file.",
-                where=str(path),
-                next_step="choose another --output",
-            )
+    check_places([run.output, *_belonging_to(run.output)])
 
 
 def _check_order(output: Path, vcf: Path, found: Survey) -> None:
@@ -242,11 +224,7 @@ def _belonging_to(output: Path) -> list[Path]:
 
 
 def _fingerprint(run: VcfRun, vcf: Path, model: ModelDirectory, reference: Reference, backend: str) -> str:
-    """Digest of everything that decides the output's bytes; stays in the user's own folder.
-
-    A reference is known by its contigs, size and time of change: hashing three gigabytes on every run would
-    cost more than it tells.
-    """
+    """Digest of everything that decides the output's bytes; stays in the user's own folder."""
     try:
         with vcf.open("rb") as file:
             vcf_sha256 = hashlib.file_digest(file, "sha256").hexdigest()
@@ -254,26 +232,18 @@ def _fingerprint(run: VcfRun, vcf: Path, model: ModelDirectory, reference: Refer
         raise InputError(
             "vcf-unreadable", "The VCF cannot be read.", where=str(vcf), found=error.strerror
         ) from error
-    about = run.reference.stat()
     parts: dict[str, object] = {
         "vcf_sha256": vcf_sha256,
-        "reference": [about.st_size, about.st_mtime_ns, sorted(reference.contigs.items())],
+        "reference": about_reference(reference),
         "model_id": model.manifest.model_id,
         "backend": backend,
         "options": asdict(run.options),
         "annotation_sha256": None if run.annotation is None else digest_file(run.annotation).sha256,
-        "versions": {name: _version(name) for name in _COMPUTING},
+        "versions": computing_versions(),
     }
     if run.cluster is not None:
         parts["cluster"] = True
-    return hashlib.sha256(canonical_json(parts)).hexdigest()
-
-
-def _version(distribution: str) -> str | None:
-    try:
-        return version(distribution)
-    except PackageNotFoundError:
-        return None
+    return digest_of(parts)
 
 
 def _totals(counts: Counter[tuple[str, str | None]], part: int) -> dict[str, int]:

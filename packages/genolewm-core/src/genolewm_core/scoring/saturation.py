@@ -149,7 +149,7 @@ def substitution_llr(codes: npt.NDArray[np.integer], log_probs: npt.NDArray[np.f
     codes = np.asarray(codes, dtype=np.int64)
     digits_RK = codes[:, None] // _PLACE % 4
     step_RKB = _BASES - digits_RK[:, :, None]
-    alt_RKB = codes[:, None, None] + step_RKB * _PLACE[:, None]
+    alt_RKB = np.asarray(codes[:, None, None] + step_RKB * _PLACE[:, None], dtype=np.int64)
     ref_R1 = np.take_along_axis(log_probs, codes[:, None], axis=1).astype(np.float64)
     alt_RV = np.take_along_axis(log_probs, alt_RKB.reshape(len(codes), -1), axis=1).astype(np.float64)
     llr_RKB = (alt_RV - ref_R1).reshape(alt_RKB.shape)

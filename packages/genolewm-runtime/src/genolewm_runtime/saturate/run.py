@@ -12,7 +12,6 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 from genolewm_core.artifacts.atomic import publish, writing
@@ -27,14 +26,13 @@ from genolewm_core.scoring.passes import PassOptions
 from genolewm_runtime import __version__, guard
 from genolewm_runtime.fingerprint import about_reference, computing_versions, digest_of
 from genolewm_runtime.parts import Parts, check_places
+from genolewm_runtime.receipt import stamped, weakest
 from genolewm_runtime.run_log import log_resumed_shard
 from genolewm_runtime.saturate.shards import SaturateWork, ShardFile, shards_of
 from genolewm_runtime.saturate.tables import Outputs, stage_tables
 from genolewm_runtime.shards import ShardOutcome
 
 __all__ = ["SaturateRun", "SaturateSummary", "check_run", "run_saturate"]
-
-_GUARD_LEVELS = ("none", "python-only", "seccomp")  # weakest first
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +188,7 @@ def run_saturate(
         )
         receipt = parts.folder / "receipt"
         with writing(run.outputs.receipt):
-            receipt.write_text(_receipt(run, summary, model.manifest, min(levels, key=_GUARD_LEVELS.index)))
+            receipt.write_text(_receipt(run, summary, model.manifest, weakest(levels)))
         staged.append((receipt, run.outputs.receipt))
         parts.publishing(fingerprint)
         # As for a score table: the receipt comes last, and what would belong to none goes first.
@@ -241,6 +239,5 @@ def _receipt(run: SaturateRun, summary: SaturateSummary, manifest: Manifest, lev
         "bases": dict(sorted(bases.items())),
         "snvs": {name: 3 * n for name, n in sorted(bases.items()) if name != "reference_n"},
         "n_tok": summary.n_tok,
-        "timestamp": datetime.now(UTC).replace(microsecond=0).isoformat(),
     }
-    return json.dumps(fields, indent=2, sort_keys=True) + "\n"
+    return stamped(fields)
