@@ -115,6 +115,7 @@ class Event:
 _OPTIONS = (
     *("allow_failed", "allow_unenforced_guard", "annotation", "as_json", "backend", "both_strands", "format"),
     *("fresh", "heads", "jobs", "model", "no_progress", "output", "phases", "reference", "resume", "seed"),
+    *("directory", "migrate", "reindex", "repair", "verify"),
     *("steps", "threads", "variant", "vcf"),
     *("samples", "vcfs", "ending", "cluster", "consent_cluster", "regions", "contigs", "at", "encoder", "revision"),
     *("dtype", "state_layer", "pool_type", "pool_radius", "cache", "block_cells", "workers", "devices"),

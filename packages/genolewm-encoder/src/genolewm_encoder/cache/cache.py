@@ -148,7 +148,7 @@ class StateCache:
         if width not in (None, batch.states.shape[1]):
             raise ValueError(f"states of this encoding have a width of {width}")
         entry = write_shard(self.shards, block, batch)
-        self._indexed(lambda index: self._replace(index, entry))
+        self.publish(entry)
         return self.shards / entry.name
 
     def has_block(
@@ -195,7 +195,7 @@ class StateCache:
         try:
             return read_entry(self.shards / name)
         except BadShard as bad:
-            self._put_away(name, bad.reason)
+            self.put_away(name, bad.reason)
         except FileNotFoundError:
             pass
         except OSError:
@@ -214,6 +214,10 @@ class StateCache:
             self._inherited = self._opened
             self._opened = (os.getpid(), Index(self.index_path))
         return self._opened[1]
+
+    def check_index(self) -> None:
+        """Read the whole index, and make it anew where it is damaged."""
+        self._indexed(lambda index: index.check())
 
     def rebuild_index(self) -> None:
         """Put a damaged index into quarantine and make it anew from the shards, unless another process just did."""
@@ -270,11 +274,20 @@ class StateCache:
             self.rebuild_index()
             return work(self.index())
 
-    def _replace(self, index: Index, entry: ShardEntry) -> None:
+    def publish(self, entry: ShardEntry, instead_of: Iterable[str] = ()) -> None:
+        """Index a shard that was written, and drop those that it replaces, in one transaction.
+
+        Args:
+            entry: of the shard.
+            instead_of: names of shards besides those whose keys it all has.
+        """
+        self._indexed(lambda index: self._replace(index, entry, set(instead_of)))
+
+    def _replace(self, index: Index, entry: ShardEntry, instead_of: set[str]) -> None:
         others = set(index.names_of_block(entry.block, entry.encoding)) - {entry.name}
         digests = read_digests(self.shards / entry.name, entry)
         older = {name: shard[1] for name in others if (shard := self._shard(index, name)) is not None}
-        names = [name for name, found in older.items() if np.isin(found, digests).all()]
+        names = instead_of | {name for name, found in older.items() if np.isin(found, digests).all()}
         index.change(add=[entry], drop=names)
         self._known_version = -1
         for name in names:
@@ -301,15 +314,20 @@ class StateCache:
         """An entry and what its rows are looked up by; None where the shard cannot be used."""
         if name not in self._shards:
             entry = index.entry(name) or self._reread(index, name)
-            if entry is None:
-                return None
-            try:
-                digests = read_digests(self.shards / name, entry)
-            except (OSError, EOFError, BadShard):
-                self._examine(entry)
+            digests = None if entry is None else self._digests(entry)
+            if entry is not None and digests is None and self._examine(entry):
+                entry = index.entry(name)
+                digests = None if entry is None else self._digests(entry)
+            if entry is None or digests is None:
                 return None
             self._shards[name] = (entry, digests)
         return self._shards[name]
+
+    def _digests(self, entry: ShardEntry) -> npt.NDArray[np.uint64] | None:
+        try:
+            return read_digests(self.shards / entry.name, entry)
+        except (OSError, EOFError, BadShard):
+            return None
 
     def _read(
         self,
@@ -334,10 +352,11 @@ class StateCache:
                 good = wanted.check(data, 4 * entry.d_state, at, places.checks[first:last])
             except (OSError, EOFError):
                 good = np.zeros(len(at), dtype=np.bool_)
+            if not good.all() and self._examine(entry):
+                # Whatever else was read of it, too: a shard is there or it is missing.
+                changed, good = True, np.zeros(len(at), dtype=np.bool_)
             found[at[good]] = True
-            if not good.all():
-                failed.append(at[~good])
-                changed |= self._examine(entry)
+            failed.append(at[~good])
         return np.concatenate(failed or [np.zeros(0, np.int64)]), changed
 
     def _examine(self, entry: ShardEntry) -> bool:
@@ -363,7 +382,8 @@ class StateCache:
                 index.change(add=[entry])
         return entry
 
-    def _put_away(self, name: str, reason: str) -> None:
+    def put_away(self, name: str, reason: str) -> None:
+        """Move a damaged shard to the quarantine, and forget it."""
         self._ignored.add(name)
         self._note(name, reason)
         # Where nothing can be written, it is enough that this object does not use it.

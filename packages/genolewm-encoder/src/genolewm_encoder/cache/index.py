@@ -91,6 +91,12 @@ class Index:
             rows = self._connection.execute(f"SELECT name FROM shards{where}", encoding or ()).fetchall()
         return {str(name) for (name,) in rows}
 
+    def names_of_encoder(self, encoder_hash: bytes) -> set[str]:
+        """Names of the shards of an encoder."""
+        with self._told():
+            rows = self._connection.execute("SELECT name FROM shards WHERE encoder_hash = ?", (encoder_hash,))
+            return {str(name) for (name,) in rows}
+
     def names_of_block(self, block: WindowBlock, encoding: Encoding) -> list[str]:
         """Names of a block's shards of an encoding."""
         with self._told():

@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 
 from genolewm_core.artifacts.atomic import publishing
 from genolewm_core.errors import ConfigError
-from genolewm_core.scoring.states import Encoding, WindowBlock
+from genolewm_core.scoring.states import Encoding, StateKey, WindowBlock
 from genolewm_encoder.cache.schema import SCHEMA_VERSION, StateBatch, arrow_schema, table_of
 
 __all__ = [
@@ -32,8 +32,8 @@ __all__ = [
     "digest_of",
     "digests_of",
     "encoding_seed",
-    "is_shard_name",
     "key_bytes",
+    "read_batch",
     "read_digests",
     "read_entry",
     "row_checks",
@@ -138,11 +138,6 @@ _ARRAYS = {"window_hash": 32, "center_tok": 4, "embedding.list.element": 4}
 _DELTA = ("start_bp", "end_bp")
 
 
-def is_shard_name(name: str) -> bool:
-    """Whether a file of this name may be a shard."""
-    return _NAME.fullmatch(name) is not None
-
-
 def digest_of(path: Path) -> str:
     """SHA-256 of a file, hex.
 
@@ -173,6 +168,36 @@ def read_entry(path: Path) -> ShardEntry:
         return _entry(path.name, file, path.stat().st_size, None)
 
 
+def read_batch(path: Path) -> StateBatch:
+    """The rows of a shard that `read_entry` found sound.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    table = pq.ParquetFile(path).read()
+    columns = {name: table.column(name).to_pylist() for name in ("window_hash", "center_tok")}
+    encoding = Encoding(*(_only(table, field) for field in Encoding._fields))
+    window_hashes, centers = columns["window_hash"], columns["center_tok"]
+    e = encoding
+    keys = [
+        StateKey(found, e.encoder_hash, e.state_layer, e.pool_type, e.pool_radius, center, e.dtype)
+        for found, center in zip(window_hashes, centers, strict=True)
+    ]
+    return StateBatch(
+        keys=keys,
+        chrom=_only(table, "chrom"),
+        start_bp=table.column("start_bp").to_numpy(),
+        end_bp=table.column("end_bp").to_numpy(),
+        untargeted=table.column("untargeted").to_numpy(),
+        states=_states(table),
+    )
+
+
+def _states(table: pa.Table) -> npt.NDArray[np.float32]:
+    flat = table.column("embedding").combine_chunks().flatten().to_numpy()
+    return np.asarray(flat.reshape(table.num_rows, -1), dtype=np.float32)
+
+
 def _entry(name: str, source: Any, n_bytes: int, block: WindowBlock | None) -> ShardEntry:
     try:
         parquet = pq.ParquetFile(source)
@@ -183,7 +208,7 @@ def _entry(name: str, source: Any, n_bytes: int, block: WindowBlock | None) -> S
     _check_columns(table)
     hashes = b"".join(table.column("window_hash").to_pylist())
     centers = table.column("center_tok").to_numpy()
-    states = table.column("embedding").combine_chunks().flatten().to_numpy().reshape(table.num_rows, -1)
+    states = _states(table)
     encoding = Encoding(*(_only(table, field) for field in Encoding._fields))
     for offset, values in zip(offsets, (hashes, centers.tobytes(), states.tobytes()), strict=True):
         source.seek(offset)
