@@ -11,7 +11,7 @@ from genolewm_core.genome.variant import Variant
 from genolewm_core.scoring.heads import CHOICES, HEADS
 from genolewm_core.testing.conformance import random_model
 from genolewm_core.testing.models import write_model
-from genolewm_runtime import commands
+from genolewm_runtime import command_options
 from genolewm_runtime.runtime import GenoLeWMRuntime, options_of
 
 
@@ -43,17 +43,17 @@ def test_strands_and_phases_are_the_contracts_unless_given(strands, phases, give
     ],
 )
 def test_heads_as_typed(world, given, heads):
-    assert commands._pass_options(world.model, given).heads == heads
+    assert command_options.pass_options(world.model, given).heads == heads
 
 
 def test_heads_of_the_command_are_those_of_the_library(world):
-    assert commands._pass_options(world.model).heads == HEADS
+    assert command_options.pass_options(world.model).heads == HEADS
 
 
 @pytest.mark.parametrize(("given", "found"), [("risk,delta_ll,odd", "risk, odd"), (" , ", "none")])
 def test_an_unknown_head_lists_the_known_ones(world, given, found):
     with pytest.raises(ConfigError) as caught:
-        commands._pass_options(world.model, given)
+        command_options.pass_options(world.model, given)
     assert caught.value.code == "config-invalid"
     assert caught.value.expected == ", ".join(CHOICES)
     assert caught.value.found == found
@@ -61,7 +61,7 @@ def test_an_unknown_head_lists_the_known_ones(world, given, found):
 
 def test_phases_that_are_not_offered(world):
     with pytest.raises(ConfigError) as caught:
-        commands._pass_options(world.model, phases=4)
+        command_options.pass_options(world.model, phases=4)
     assert (caught.value.code, caught.value.found) == ("config-invalid", "4")
 
 

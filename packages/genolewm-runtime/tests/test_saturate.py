@@ -2,7 +2,6 @@
 
 import gzip
 import json
-import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -283,17 +282,19 @@ def test_a_cell_that_is_called_is_measured(world, run_of, loaded, tmp_path):
         assert measure((Region("chr1", 4_400, 4_450),), reference, options, loaded) is not None
 
 
-def test_nothing_is_measured_where_nothing_is_called(run_of, loaded, tmp_path):
-    shutil.copytree(run_of(tmp_path / "s").model, tmp_path / "model")
+@pytest.mark.parametrize("bases", ["N" * 600, "ACGTN" * 120])
+def test_nothing_is_measured_where_no_sixmer_can_be_read(bases, run_of, loaded, tmp_path):
     fasta = tmp_path / "n.fa"
-    fasta.write_text(">n\n" + "N" * 600 + "\n")
+    fasta.write_text(">n\n" + bases + "\n")
     with Reference(fasta) as reference:
         regions = whole_genome(reference.contigs)
         run = replace(run_of(tmp_path / "s", regions), reference=fasta)
         assert measure(regions, reference, run.options, loaded) is None
     summary = run_saturate(run, loaded=loaded)
-    assert summary.bases == {("skipped", "reference_n"): 600}
-    assert (summary.n_tok, len(pl.read_parquet(tmp_path / "s.parquet"))) == (0, 0)
+    called = 600 - bases.count("N")
+    assert summary.bases.get(("skipped", "sixmer_unreadable"), 0) == called
+    assert summary.bases["skipped", "reference_n"] == 600 - called
+    assert (summary.n_tok, len(pl.read_parquet(tmp_path / "s.parquet"))) == (0, 3 * called)
 
 
 @pytest.mark.parametrize(

@@ -15,12 +15,15 @@ from genolewm_runtime.command_options import (
     PATH,
     allow_unenforced_option,
     backend_option,
+    both_strands_option,
     close_network,
     fresh_option,
     jobs_option,
     model_directory,
     model_option,
     no_progress_option,
+    pass_options,
+    phases_option,
     reference_path,
     terminated_is_interrupted,
 )
@@ -35,7 +38,9 @@ __all__ = ["saturate"]
 
 
 @click.command()
-@click.option("--reference", type=PATH, required=True, help="Indexed FASTA.")
+@click.option(
+    "--reference", type=PATH, required=True, help="Indexed FASTA, or the name of one that was set up."
+)
 @click.option("--regions", type=PATH, help="BED of regions, plain, bgzip or gzip.")
 @click.option("--whole-genome", is_flag=True, help="Every base of the reference in place of --regions.")
 @click.option(
@@ -47,17 +52,8 @@ __all__ = ["saturate"]
 )
 @model_option
 @backend_option
-@click.option(
-    "--both-strands/--one-strand",
-    default=None,
-    help="Average over both strands, which doubles the time, or read one. Default: the model's.",
-)
-@click.option(
-    "--phases",
-    type=int,
-    metavar="1|2|3|6",
-    help="Average over so many six-mer phases; multiplies the time. Default: the model's.",
-)
+@both_strands_option
+@phases_option
 @jobs_option
 @click.option(
     "--plan", "plan_only", is_flag=True, help="Print how much it is and how long it takes; score nothing."
@@ -108,8 +104,6 @@ def saturate(allow_unenforced_guard: bool, **options: Any) -> int:
 
 
 def _run_of(options: dict[str, Any], reference: Reference) -> SaturateRun:
-    from genolewm_core.artifacts.manifest import ModelDirectory
-    from genolewm_runtime.runtime import options_of
     from genolewm_runtime.saturate.run import SaturateRun
     from genolewm_runtime.saturate.tables import outputs_of
 
@@ -119,12 +113,7 @@ def _run_of(options: dict[str, Any], reference: Reference) -> SaturateRun:
         regions=_regions_of(options["regions"], reference),
         outputs=outputs_of(options["output"]),
         model=model,
-        options=options_of(
-            ModelDirectory.open(model).manifest.contract,
-            heads=("marginal_llr",),
-            both_strands=options["both_strands"],
-            phases=options["phases"],
-        ),
+        options=pass_options(model, "marginal_llr", options["both_strands"], options["phases"]),
         backend=options["backend"],
         jobs=1 if options["jobs"] is None else options["jobs"],
         fresh=options["fresh"],

@@ -13,7 +13,7 @@ from genolewm_core.genome.bed import Region
 from genolewm_core.genome.reference import Reference
 from genolewm_core.scoring.backend import Backend
 from genolewm_core.scoring.passes import PassOptions
-from genolewm_core.scoring.saturation import saturate_cell
+from genolewm_core.scoring.saturation import ALT_ORDER, saturate_cell
 from genolewm_core.scoring.sixmer import K
 from genolewm_runtime.saturate.shards import substitutions_of
 from genolewm_runtime.saturate.tables import PARQUET, TEXT, write_text
@@ -73,7 +73,7 @@ def amount_of(regions: Sequence[Region], reference: Reference, options: PassOpti
 def measure(
     regions: Sequence[Region], reference: Reference, options: PassOptions, backend: Backend
 ) -> Rate | None:
-    """Time one cell of the regions; None where none has called bases."""
+    """Time one cell of the regions; None where none has six-mers to read."""
     found = _called_cell(regions, reference, options)
     if found is None:
         return None
@@ -81,7 +81,7 @@ def measure(
     seconds, rate = _timed(reference, contig, cell, options, backend)
     if seconds < _LONG_S:  # the first pass of a session also prepares it
         seconds, rate = _timed(reference, contig, cell, options, backend)
-    return rate
+    return rate if rate.tok_per_s else None
 
 
 def _timed(
@@ -110,7 +110,8 @@ def _called_cell(
         cell = options.geometry.cell(regions[number].end - int(ends[number] - place))
         start = cell * options.geometry.cell_bp
         end = min(start + options.geometry.cell_bp, reference.contigs[contig])
-        called = end - start - reference.contig(contig).fetch(start, end).count("N")
+        bases = reference.contig(contig).fetch(start, end)
+        called = sum(map(bases.count, ALT_ORDER))
         if called > most:
             best, most = (contig, cell), called
         if called >= _MOSTLY * options.geometry.cell_bp:
