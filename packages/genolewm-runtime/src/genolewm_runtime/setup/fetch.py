@@ -10,9 +10,11 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import httpx2
 
@@ -22,7 +24,7 @@ from genolewm_runtime.setup.digests import Hasher, wrong_file
 from genolewm_runtime.setup.plan import PlannedFile
 from genolewm_runtime.setup.transport import Cut, Transport, plain_address
 
-__all__ = ["Fetched", "OnBytes", "copy", "download", "verified"]
+__all__ = ["Fetched", "OnBytes", "copy", "download", "verified", "written"]
 
 _CHUNK_BYTES = 1 << 20
 
@@ -38,6 +40,34 @@ class Fetched:
     path: Path
     sha256: str
     n_bytes: int
+
+
+@contextmanager
+def written(path: Path, mode: Literal["ab", "wb"]) -> Iterator[Callable[[bytes], None]]:
+    """A function that writes to a file; every byte that it was given has left the process when it returns.
+
+    So a full disk shows at the write that it stops, and what a killed process has hashed is what there is.
+
+    Raises:
+        ResourceError: `output-unwritable`.
+    """
+    with writing(path):
+        file = path.open(mode)
+
+    def write(data: bytes) -> None:
+        with writing(path):
+            file.write(data)
+            file.flush()
+
+    try:
+        yield write
+    except BaseException:
+        # What stopped the writing may stop this as well, and is the error to report.
+        with contextlib.suppress(OSError):
+            file.close()
+        raise
+    with writing(path):
+        file.close()
 
 
 def verified(file: PlannedFile, folder: Path, on_bytes: OnBytes) -> Fetched | None:
@@ -69,9 +99,7 @@ def copy(file: PlannedFile, folder: Path, on_bytes: OnBytes) -> Fetched:
         raise _unreadable(file, error) from error
     with source:
         hasher = Hasher(file.digest, os.fstat(source.fileno()).st_size)
-        with writing(part):
-            target = part.open("wb")
-        try:
+        with written(part, "wb") as write:
             while True:
                 try:
                     chunk = source.read(_CHUNK_BYTES)
@@ -79,14 +107,9 @@ def copy(file: PlannedFile, folder: Path, on_bytes: OnBytes) -> Fetched:
                     raise _unreadable(file, error) from error
                 if not chunk:
                     break
-                with writing(part):
-                    target.write(chunk)
+                write(chunk)
                 hasher.update(chunk)
                 on_bytes(hasher.n_bytes)
-        finally:
-            # A full disk may show only now; whatever the block reports comes first.
-            with contextlib.suppress(OSError):
-                target.close()
     return _accept(file, part, hasher)
 
 
@@ -201,20 +224,13 @@ class _Part:
             )
 
     def _append(self, response: httpx2.Response, on_bytes: OnBytes) -> None:
-        with writing(self.path):
-            target = self.path.open("ab")
-        try:
+        with written(self.path, "ab") as write:
             for chunk in response.iter_raw():
-                with writing(self.path):
-                    target.write(chunk)
-                    target.flush()
+                write(chunk)
                 self.hasher.update(chunk)
                 on_bytes(self.hasher.n_bytes)
                 if self.file.n_bytes is not None and self.hasher.n_bytes > self.file.n_bytes:
                     return
-        finally:
-            with contextlib.suppress(OSError):
-                target.close()
 
     def remove(self) -> None:
         """Forget the part."""

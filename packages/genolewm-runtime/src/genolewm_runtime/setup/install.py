@@ -9,7 +9,6 @@ import os
 import shutil
 import zlib
 from collections.abc import Sequence
-from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -26,7 +25,7 @@ from genolewm_core.genome.contigs import ContigTable, detect_assembly
 from genolewm_core.genome.fasta_index import check_fasta, ensure_index
 from genolewm_core.genome.reference import Reference
 from genolewm_runtime.setup.digests import wrong_file
-from genolewm_runtime.setup.fetch import Fetched
+from genolewm_runtime.setup.fetch import Fetched, written
 from genolewm_runtime.setup.plan import PlannedArtefact
 
 __all__ = ["FASTA_NAME", "check_assembly", "install", "verify_again"]
@@ -163,21 +162,11 @@ def _unpack_fasta(packed: Path, fasta: Path, assembly: str) -> list[FileDigest]:
     n_bytes = 0
     with packed.open("rb") as head:
         opener = gzip.open if head.read(2) == _GZIP_MAGIC else open
-    with opener(packed, "rb") as source:
-        with writing(fasta):
-            target = fasta.open("wb")
-        try:
-            while chunk := _read(source, packed):
-                with writing(fasta):
-                    target.write(chunk)
-                digest.update(chunk)
-                n_bytes += len(chunk)
-            with writing(fasta):
-                target.flush()
-        finally:
-            # What stopped the writing may stop this as well, and is the error to report.
-            with suppress(OSError):
-                target.close()
+    with opener(packed, "rb") as source, written(fasta, "wb") as write:
+        while chunk := _read(source, packed):
+            write(chunk)
+            digest.update(chunk)
+            n_bytes += len(chunk)
     index = Path(f"{fasta}.fai")
     with writing(index):
         index.unlink(missing_ok=True)
