@@ -285,9 +285,14 @@ class StateCache:
 
     def _replace(self, index: Index, entry: ShardEntry, instead_of: set[str]) -> None:
         others = set(index.names_of_block(entry.block, entry.encoding)) - {entry.name}
-        digests = read_digests(self.shards / entry.name, entry)
+        digests = self._digests(entry)
+        if digests is None:
+            # Another process took it in, and then replaced it by a shard that has all its rows.
+            return
         older = {name: shard[1] for name in others if (shard := self._shard(index, name)) is not None}
-        names = instead_of | {name for name, found in older.items() if np.isin(found, digests).all()}
+        covered = {name for name, found in older.items() if np.isin(found, digests).all()}
+        # Those last: as long as one is there, whoever was killed in between does this again.
+        names = [*sorted(covered - instead_of), *sorted(instead_of)]
         index.change(add=[entry], drop=names)
         self._known_version = -1
         for name in names:
