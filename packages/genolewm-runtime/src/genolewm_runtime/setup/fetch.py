@@ -163,17 +163,16 @@ class _Part:
         self.hasher = Hasher(self.file.digest, self.file.n_bytes)
         with writing(self.path):
             try:
-                known = json.loads(self.note.read_bytes())
-                usable = known["digest"] == self.file.digest.value and isinstance(known["validator"], str)
+                validator = json.loads(self.note.read_bytes())["validator"]
             except (OSError, ValueError, TypeError, KeyError, RecursionError):
-                usable = False
-            if not usable or not self.path.is_file() or self.path.is_symlink():
+                validator = None
+            if not isinstance(validator, str) or not self.path.is_file() or self.path.is_symlink():
                 self.path.unlink(missing_ok=True)
                 return
             if self.file.n_bytes is not None and self.path.stat().st_size > self.file.n_bytes:
                 self.path.unlink()
                 return
-            self.validator = known["validator"]
+            self.validator = validator
             _hash(self.path, self.hasher, lambda n: None)
 
     def receive(self, transport: Transport, on_bytes: OnBytes) -> None:
@@ -208,7 +207,7 @@ class _Part:
         self.validator = etag if etag.startswith('"') else response.headers.get("Last-Modified")
         if response.status_code != 200:
             self.validator = None
-        note = {"digest": self.file.digest.value, "validator": self.validator}
+        note = {"validator": self.validator}
         with writing(self.path):
             self.path.unlink(missing_ok=True)
         write_atomic(self.note, json.dumps(note).encode())
