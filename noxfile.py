@@ -86,7 +86,7 @@ def build(session: nox.Session) -> None:
         "torch==2.13.0",
     )
     session.run("geno-lewm", "--help")
-    for command in ("score", "demo", "train-mini", "export-graph"):
+    for command in ("setup", "score", "score-cohort", "saturate", "demo", "cache-windows", "train-mini", "export-graph"):
         session.run("geno-lewm", command, "--help", silent=True)
 
 
