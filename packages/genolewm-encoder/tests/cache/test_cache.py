@@ -1,5 +1,7 @@
 import pickle
+import resource
 import sqlite3
+import threading
 from dataclasses import replace
 
 import numpy as np
@@ -235,3 +237,73 @@ def test_a_file_in_the_way_is_unwritable(tmp_path):
     with pytest.raises(ResourceError) as caught:
         StateCache(tmp_path / "file" / "cache")
     assert caught.value.code == "output-unwritable"
+
+
+@pytest.mark.parametrize("room", ["no shard", "no index"])
+def test_a_full_disk_is_told_and_costs_nothing_that_was_there(world, room):
+    """A limit on the size of files stands for the disk; Python ignores the signal that comes with it."""
+    index = world.folder / "index.sqlite"
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    written = []
+    with world.open() as cache:
+
+        def write_until_full():
+            for number in range(50, 150):
+                cache.put_many(WindowBlock("chr1", number), world.batch_of(number))
+                written.append(world.batch_of(number))
+
+        resource.setrlimit(resource.RLIMIT_FSIZE, (500 if room == "no shard" else index.stat().st_size, hard))
+        try:
+            with pytest.raises(ResourceError) as caught:
+                write_until_full()
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        assert caught.value.code == "output-unwritable"
+        assert caught.value.exit_code == 4
+    assert [path for path in (world.folder / "shards").iterdir() if path.name.startswith(".")] == []
+    with world.open() as cache:
+        world.assert_found(cache, 0, 1, 2)
+        assert all(cache.get_many(batch.keys)[1].all() for batch in written)
+        assert cache.problems == ()
+
+
+def test_an_index_that_stays_locked_is_told(world, monkeypatch):
+    monkeypatch.setattr("genolewm_encoder.cache.index._BUSY_S", 0.05)
+    other = sqlite3.connect(world.folder / "index.sqlite", isolation_level=None)
+    with world.open() as cache:
+        other.execute("BEGIN IMMEDIATE")
+        world.assert_found(cache, 0, 1, 2)  # readers go on
+        with pytest.raises(ResourceError) as caught:
+            cache.put_many(WindowBlock("chr1", 60), world.batch_of(60))
+        assert caught.value.code == "output-busy"
+        other.close()
+    with world.open() as cache:
+        assert cache.get_many(world.batch_of(60).keys)[1].all()  # the shard was whole
+
+
+def test_misuse_is_not_taken_for_damage(world):
+    cache = world.open()
+    caught = []
+
+    def read():
+        try:
+            cache.get_many(world.all_keys())
+        except sqlite3.ProgrammingError as error:
+            caught.append(error)
+
+    thread = threading.Thread(target=read)
+    thread.start()
+    thread.join()
+    assert len(caught) == 1
+    world.assert_found(cache, 0, 1, 2)
+    assert not cache.quarantine.exists()
+    cache.close()
+
+
+def test_numbers_of_numpy_name_the_same_state(world):
+    keys = [
+        replace(key, state_layer=np.int64(20), pool_radius=np.int32(8), center_tok=np.int64(key.center_tok))
+        for key in world.all_keys(0)
+    ]
+    with world.open() as cache:
+        assert np.array_equal(cache.get_many(keys)[0], world.batches[0].states)

@@ -45,7 +45,6 @@ _COLUMNS: dict[str, type] = {
 }
 _ENCODING = " AND ".join(f"{name} = ?" for name in Encoding._fields)
 _BUSY_S = 60
-_FULL = ("full", "readonly", "unable to open", "disk i/o")
 
 
 class DamagedIndex(Exception):
@@ -66,7 +65,6 @@ class Index:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self.created = not path.exists()
         with self._told():
             self._connection = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None)
         try:
@@ -184,26 +182,34 @@ class Index:
     def _told(self) -> Iterator[None]:
         try:
             yield
-        except sqlite3.OperationalError as error:
-            text = str(error)
-            if "locked" in text or "busy" in text:
+        except sqlite3.DatabaseError as error:
+            code = getattr(error, "sqlite_errorcode", None)
+            if code is None:
+                raise  # a mistake of the program, such as the use of a closed index
+            code &= 0xFF  # without the details of the extended codes
+            if code in _DAMAGED:
+                raise DamagedIndex from error
+            if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
                 raise ResourceError(
                     "output-busy",
                     "The index of a cache stayed locked by another process.",
                     where=str(self._path),
                     next_step="wait for the other process, or end it",
                 ) from error
-            if any(word in text for word in _FULL):
-                raise ResourceError(
-                    "output-unwritable",
-                    "The index of a cache could not be opened or written.",
-                    where=str(self._path),
-                    found=text,
-                    next_step="check free space and permissions of the folder, then run the same command again",
-                ) from error
-            raise DamagedIndex from error
-        except sqlite3.DatabaseError as error:
-            raise DamagedIndex from error
+            raise ResourceError(
+                "output-unwritable",
+                "The index of a cache could not be opened or written.",
+                where=str(self._path),
+                found=str(error),
+                next_step="check free space and permissions of the folder, then run the same command again",
+            ) from error
+
+
+_DAMAGED = (
+    *(sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB),
+    # Another table than ours, or rows that ours cannot have.
+    *(sqlite3.SQLITE_ERROR, sqlite3.SQLITE_MISMATCH, sqlite3.SQLITE_CONSTRAINT),
+)
 
 
 def _table(connection: sqlite3.Connection) -> Any:

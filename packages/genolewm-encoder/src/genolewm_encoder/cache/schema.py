@@ -72,7 +72,7 @@ class StateBatch:
     @property
     def encoding(self) -> Encoding:
         """Of all keys."""
-        return self.keys[0].encoding
+        return encoding_of(self.keys[:1])
 
 
 def encoding_of(keys: Sequence[StateKey]) -> Encoding:
@@ -84,7 +84,9 @@ def encoding_of(keys: Sequence[StateKey]) -> Encoding:
     found = set(map(_ENCODING, keys))
     if len(found) != 1:
         raise ValueError("keys are of one encoding")
-    return Encoding(*found.pop())
+    encoder_hash, state_layer, pool_type, pool_radius, dtype = found.pop()
+    # Numbers may be numpy's, which SQLite does not take.
+    return Encoding(encoder_hash, int(state_layer), pool_type, int(pool_radius), dtype)
 
 
 _ENCODING = operator.attrgetter(*Encoding._fields)
