@@ -17,7 +17,7 @@ from collections import Counter, deque
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from multiprocessing import get_context
+from multiprocessing import get_context, resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnContext, SpawnProcess
 from queue import SimpleQueue
@@ -120,6 +120,8 @@ def _start(context: SpawnContext, work: Work[Any, Any], seat: Seat) -> _Worker:
     process = context.Process(
         target=_serve, args=(their_tasks, their_answers, work, seat, settings()), daemon=True
     )
+    # Started by the first process otherwise, and it unblocks the signals that are held here.
+    resource_tracker.ensure_running()
     with _signals_held():
         process.start()
     their_tasks.close()
