@@ -347,6 +347,7 @@ def test_revisions_lie_side_by_side_and_the_last_set_up_has_the_name(setup, carb
 def test_a_reference_and_its_genes_are_set_up(setup, release_index, genome, site, tree):
     ended = setup("--reference", "grch38", "--annotation", "--yes", "--index", release_index())
     assert ended.error is None
+    assert "test-1 (without chromosomes 1, 2, " in ended.stdout
     fasta = installed.installed_reference("GRCh38", ended.home)
     genes = installed.installed_annotation("GRCh38", ended.home)
     with gzip.open(fasta.with_name("unpacked"), "w"), Reference(fasta) as reference:

@@ -26,6 +26,7 @@ __all__ = [
     "RECORD_NAME",
     "REFERENCES",
     "Installed",
+    "find_installed",
     "home",
     "installed",
     "installed_annotation",
@@ -78,6 +79,13 @@ def installed(root: Path | None = None) -> Iterator[Installed]:
     for kind in (MODELS, REFERENCES, ANNOTATIONS):
         for name_folder in _folders((root or home()) / kind):
             yield from _versions(kind, name_folder)
+
+
+def find_installed(kind: str, name: str, version: str, root: Path | None = None) -> Installed | None:
+    """One version of one thing, or None when it is not set up."""
+    return next(
+        (each for each in _versions(kind, (root or home()) / kind / name) if each.version == version), None
+    )
 
 
 def installed_model(name_or_path: str | os.PathLike[str], root: Path | None = None) -> Path:

@@ -9,6 +9,7 @@ import os
 import shutil
 import zlib
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -41,7 +42,7 @@ _CHROMOSOMES = (*(str(number) for number in range(1, 23)), "X", "Y")
 
 def install(
     artefact: PlannedArtefact, home: Path, fetched: Sequence[Fetched], reference: Path | None
-) -> Path:
+) -> Installed:
     """Check what was fetched, describe it, and give its folder the final name.
 
     Args:
@@ -49,7 +50,7 @@ def install(
         reference: FASTA that an annotation must belong to.
 
     Returns:
-        The final folder.
+        What can be used by name from now on.
 
     Raises:
         ProvenanceError: `carbon-files-invalid`.
@@ -59,10 +60,12 @@ def install(
     staging, final = artefact.staging(home), artefact.folder(home)
     files = [FileDigest(each.path.name, each.sha256, each.n_bytes) for each in fetched]
     keep = {file.name for file in files} | {RECORD_NAME}
-    main_file, made = "", []
+    main_file, made, lacking = "", [], []
     if artefact.kind == REFERENCES:
         main_file = FASTA_NAME
-        made = _unpack_fasta(fetched[0].path, staging / FASTA_NAME, artefact.name)
+        made = _unpack_fasta(fetched[0].path, staging / FASTA_NAME)
+        with Reference(staging / FASTA_NAME) as opened:
+            lacking = check_assembly(opened.contigs, artefact.name)
         keep = {RECORD_NAME, *(file.name for file in made)}
     elif artefact.kind != MODELS:
         main_file = fetched[0].path.name
@@ -70,7 +73,7 @@ def install(
             raise ValueError("an annotation is checked against a reference")
         with Reference(reference) as opened:
             Annotation.read(fetched[0].path, opened.contigs)
-    record = _record(artefact, fetched, main_file, made)
+    record = _record(artefact, fetched, main_file, made) | {"lacking_chromosomes": lacking}
     write_atomic(staging / RECORD_NAME, _json(record))
     if artefact.kind == MODELS:
         manifest = _manifest(staging, artefact.name, artefact.version, files)
@@ -85,11 +88,11 @@ def install(
             _flush(path)
         staging.rename(final)
         _flush(final.parent)
-    return final
+    return Installed(artefact.kind, artefact.name, artefact.version, final, record)
 
 
-def verify_again(there: Installed) -> None:
-    """Hash what was set up before, and make it what its name means.
+def verify_again(there: Installed) -> Installed:
+    """Hash what was set up before, and make it what its name means; its record is returned as it is now.
 
     Raises:
         ProvenanceError: `artifact-digest`.
@@ -108,7 +111,9 @@ def verify_again(there: Installed) -> None:
             )
     if there.kind == MODELS:
         _renew_manifest(there, [FileDigest(file["name"], file["sha256"], file["n_bytes"]) for file in files])
-    write_atomic(there.path / RECORD_NAME, _json({**there.record, "set_up_at": _now()}))
+    record = {**there.record, "set_up_at": _now()}
+    write_atomic(there.path / RECORD_NAME, _json(record))
+    return replace(there, record=record)
 
 
 def _manifest(folder: Path, name: str, version: str, files: Sequence[FileDigest]) -> Manifest:
@@ -156,7 +161,7 @@ def check_assembly(contigs: ContigTable, assembly: str) -> list[str]:
     return missing
 
 
-def _unpack_fasta(packed: Path, fasta: Path, assembly: str) -> list[FileDigest]:
+def _unpack_fasta(packed: Path, fasta: Path) -> list[FileDigest]:
     """A plain, indexed FASTA of a downloaded one; plain gzip has no random access, and bgzip a slow one."""
     digest = hashlib.sha256()
     n_bytes = 0
@@ -171,8 +176,6 @@ def _unpack_fasta(packed: Path, fasta: Path, assembly: str) -> list[FileDigest]:
     with writing(index):
         index.unlink(missing_ok=True)
     _index(fasta)
-    with Reference(fasta) as opened:
-        check_assembly(opened.contigs, assembly)
     return [FileDigest(fasta.name, digest.hexdigest(), n_bytes), digest_file(index)]
 
 

@@ -17,7 +17,7 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
-from genolewm_core.artifacts.installed import ANNOTATIONS, MODELS, REFERENCES, installed
+from genolewm_core.artifacts.installed import ANNOTATIONS, MODELS, REFERENCES, Installed, installed
 from genolewm_runtime.display import console
 from genolewm_runtime.setup import catalogue
 from genolewm_runtime.setup.fetch import OnBytes
@@ -61,7 +61,9 @@ def show_plan(plan: Plan) -> None:
             click.echo("  is set up already: its files are hashed again")
             continue
         click.echo(f"  from     {_address(artefact.origin)}")
-        click.echo(f"  size     {_size(artefact.n_bytes)} in {len(artefact.files)} files")
+        click.echo(
+            f"  size     {_size(artefact.n_bytes)} in {len(artefact.files)} file{'s' * (len(artefact.files) > 1)}"
+        )
         voices = Counter((file.digest.algorithm, file.digest.vouched_by) for file in artefact.files)
         for (algorithm, vouched_by), n in voices.items():
             click.echo(f"  digests  {n} {algorithm}, vouched for by {vouched_by}")
@@ -99,10 +101,10 @@ class _Lines:
         return lambda n_bytes: None
 
     def checking(self, artefact: PlannedArtefact) -> None:
-        click.echo(f"checking {artefact.name}", err=True)
+        click.echo(_checking(artefact), err=True)
 
-    def ready(self, artefact: PlannedArtefact, path: Path) -> None:
-        click.echo(_ready(artefact, path))
+    def ready(self, artefact: PlannedArtefact, there: Installed) -> None:
+        click.echo(_ready(artefact, there))
 
 
 class _Bars(_Lines):
@@ -115,14 +117,22 @@ class _Bars(_Lines):
         return lambda n_bytes: self._bar.update(task, completed=n_bytes)
 
     def checking(self, artefact: PlannedArtefact) -> None:
-        self._bar.console.print(f"checking {artefact.name}")
+        self._bar.console.print(_checking(artefact))
 
-    def ready(self, artefact: PlannedArtefact, path: Path) -> None:
-        self.said.append(_ready(artefact, path))
+    def ready(self, artefact: PlannedArtefact, there: Installed) -> None:
+        self.said.append(_ready(artefact, there))
 
 
-def _ready(artefact: PlannedArtefact, path: Path) -> str:
-    return f"{_OPTIONS[artefact.kind]} {artefact.name} now means {path}"
+def _checking(artefact: PlannedArtefact) -> str:
+    # Three billion bases take a minute, in which nothing else would be seen.
+    does = "unpacking, indexing and checking" if artefact.kind == REFERENCES else "checking"
+    return f"{'hashing' if artefact.there else does} the {_KINDS[artefact.kind]} {artefact.name}"
+
+
+def _ready(artefact: PlannedArtefact, there: Installed) -> str:
+    lacking = there.record.get("lacking_chromosomes")
+    note = f" (without chromosomes {', '.join(lacking)})" if lacking else ""
+    return f"{_OPTIONS[artefact.kind]} {artefact.name} now means {there.path}{note}"
 
 
 def _size(n_bytes: int | None) -> str:

@@ -20,7 +20,7 @@ from genolewm_core.artifacts.installed import (
     RECORD_NAME,
     REFERENCES,
     Installed,
-    installed,
+    find_installed,
 )
 from genolewm_core.errors import ConfigError, InputError
 from genolewm_runtime.setup import catalogue, hub
@@ -231,14 +231,7 @@ def _planned(
 
 def _there(request: Request, kind: str, name: str, version: str) -> Installed | None:
     """What is there already, unless the request has other digests for it."""
-    found = next(
-        (
-            each
-            for each in installed(request.home)
-            if (each.kind, each.name, each.version) == (kind, name, version)
-        ),
-        None,
-    )
+    found = find_installed(kind, name, version, request.home)
     if found is None:
         return None
     promised, _ = _promises(request, request.index.get((kind, name)))

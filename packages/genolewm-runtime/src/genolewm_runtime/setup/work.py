@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 from genolewm_core.artifacts.atomic import writing
-from genolewm_core.artifacts.installed import REFERENCES, Installed, installed_reference
+from genolewm_core.artifacts.installed import REFERENCES, Installed
 from genolewm_core.errors import ResourceError
 from genolewm_runtime.setup.fetch import Fetched, OnBytes, copy, download, verified
 from genolewm_runtime.setup.install import install, verify_again
@@ -34,7 +34,7 @@ class Watcher(Protocol):
         """All files of an artefact are verified; it is being checked and published, or verified again."""
         ...
 
-    def ready(self, artefact: PlannedArtefact, path: Path) -> None:
+    def ready(self, artefact: PlannedArtefact, there: Installed) -> None:
         """An artefact can be used."""
         ...
 
@@ -77,11 +77,10 @@ def carry_out(plan: Plan, transport: Transport | None, watcher: Watcher) -> None
     """
     reference: Path | None = None
     for artefact in plan.artefacts:
-        path = _carry_out(artefact, plan.home, transport, watcher, reference)
+        there = _carry_out(artefact, plan.home, transport, watcher, reference)
         if artefact.kind == REFERENCES:
-            version = f"{artefact.name}@{artefact.version}"
-            reference = installed_reference(version, plan.home)
-        watcher.ready(artefact, path)
+            reference = there.main_file
+        watcher.ready(artefact, there)
 
 
 def _carry_out(
@@ -90,12 +89,10 @@ def _carry_out(
     transport: Transport | None,
     watcher: Watcher,
     reference: Path | None,
-) -> Path:
-    there: Installed | None = artefact.there
-    if there is not None:
+) -> Installed:
+    if artefact.there is not None:
         watcher.checking(artefact)
-        verify_again(there)
-        return there.path
+        return verify_again(artefact.there)
     staging = artefact.staging(home)
     with writing(staging):
         staging.mkdir(parents=True, exist_ok=True)
