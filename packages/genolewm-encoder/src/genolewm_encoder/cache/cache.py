@@ -344,7 +344,7 @@ class StateCache:
     ) -> tuple[npt.NDArray[np.int64], bool]:
         """Read what can be found; which keys failed their check, and whether looking again may help."""
         places = lookup.find(wanted.digests[todo], todo)
-        data = memoryview(states.reshape(-1).view(np.uint8))
+        data = states.reshape(-1).view(np.uint8).data
         bounds = np.searchsorted(places.shard, np.arange(len(lookup.entries) + 1)).tolist()
         failed: list[npt.NDArray[np.int64]] = []
         changed = False

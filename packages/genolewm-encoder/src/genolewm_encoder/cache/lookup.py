@@ -26,6 +26,8 @@ from genolewm_encoder.cache.shard import (
 
 __all__ = ["Lookup", "Places", "Wanted", "read_rows"]
 
+_PART = 1_024
+
 
 class Wanted:
     """Keys of one encoding, as arrays.
@@ -40,13 +42,23 @@ class Wanted:
 
     def __init__(self, keys: Sequence[StateKey]) -> None:
         n = len(keys)
-        self.encoding = encoding_of(keys)
-        hashes = b"".join([key.window_hash for key in keys])
-        if len(hashes) != 32 * n:
+        hashes = []
+        centers = np.empty(n, dtype=np.int32)
+        encodings = set()
+        # A part of the keys at a time: what takes the time is to reach each of them in memory, thrice.
+        for first in range(0, n, _PART):
+            part = keys[first : first + _PART]
+            encodings.add(encoding_of(part))
+            hashes.append(b"".join([key.window_hash for key in part]))
+            centers[first : first + _PART] = [key.center_tok for key in part]
+        if len(encodings) != 1:
+            raise ValueError("keys are of one encoding")
+        (self.encoding,) = encodings
+        joined = b"".join(hashes)
+        if len(joined) != 32 * n:
             raise ValueError("hashes have 32 bytes")
-        centers = np.fromiter((key.center_tok for key in keys), dtype=np.int32, count=n)
-        self.digests = digests_of(hashes, centers)
-        self._keys = key_bytes(hashes, centers)
+        self.digests = digests_of(joined, centers)
+        self._keys = key_bytes(joined, centers)
         self._seed = encoding_seed(self.encoding)
 
     def check(
@@ -65,7 +77,7 @@ class Wanted:
             crc32(states[i * width : (i + 1) * width], crc32(keys[i * KEY_BYTES : (i + 1) * KEY_BYTES], seed))
             for i in at.tolist()
         ]
-        return np.array(found, dtype=np.uint32) == checks
+        return np.asarray(np.array(found, dtype=np.uint32) == checks, dtype=np.bool_)
 
 
 @dataclass(frozen=True, slots=True)

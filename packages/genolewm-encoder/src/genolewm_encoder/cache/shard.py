@@ -303,7 +303,8 @@ def digests_of(hashes: bytes, centers: npt.NDArray[np.int32]) -> npt.NDArray[np.
     """
     first = np.frombuffer(hashes, dtype="<u8").reshape(-1, 4)[:, 0]
     # Odd, so that two centres of one window never share a digest.
-    return first + (centers.astype(np.int64) + 1).astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+    moved = (centers.astype(np.int64) + 1).astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+    return np.asarray(first + moved, dtype=np.uint64)
 
 
 def key_bytes(hashes: bytes, centers: npt.NDArray[np.int32]) -> memoryview:
@@ -311,7 +312,7 @@ def key_bytes(hashes: bytes, centers: npt.NDArray[np.int32]) -> memoryview:
     joined = np.empty((len(centers), KEY_BYTES), dtype=np.uint8)
     joined[:, :32] = np.frombuffer(hashes, dtype=np.uint8).reshape(-1, 32)
     joined[:, 32:] = centers.astype("<i4")[:, None].view(np.uint8)
-    return memoryview(joined.reshape(-1))
+    return joined.reshape(-1).data
 
 
 def encoding_seed(encoding: Encoding) -> int:
@@ -324,7 +325,7 @@ def encoding_seed(encoding: Encoding) -> int:
 def row_checks(states: npt.NDArray[np.float32], keys: memoryview, seed: int) -> npt.NDArray[np.uint32]:
     """CRC-32 of each row's encoding, key and state: what was read is the state of that very key. (n,)"""
     n, width = len(states), 4 * states.shape[1]
-    data = memoryview(states.reshape(-1).view(np.uint8))
+    data = states.reshape(-1).view(np.uint8).data
     crc32 = zlib.crc32
     found = [
         crc32(data[i * width : (i + 1) * width], crc32(keys[i * KEY_BYTES : (i + 1) * KEY_BYTES], seed))
