@@ -133,6 +133,46 @@ def test_a_ctrl_c_says_how_to_go_on(place, tmp_path):
     assert alive(process.pid) == []
 
 
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_no_canary_is_found_outside_the_tables(jobs, place, tmp_path):
+    """Every kind of row, and a VCF that is none: what is not a table holds no allele, place or sample of them."""
+    with gzip.open(DEMO / "NA12878.vcf.gz", "rt") as source:
+        record = next(line for line in source if not line.startswith("#")).split("\t")
+    pos, ref, alt = int(record[1]), record[3], record[4]
+    insertion = "GATTACAGGCATTCGACC"
+    rows = [(pos, ref, alt), (pos, ref, ref + insertion), (pos + 1, "<DEL>", "A"), (pos, insertion[:3], "A")]
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "one.vcf").write_text(
+        "##fileformat=VCFv4.2\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\tFORMAT\tCANARYSAMPLE\n"
+        + "".join(f"chr21\t{p}\trs987654321\t{r}\t{a}\t9\tPASS\tDP=1\tGT\t0|1\n" for p, r, a in rows)
+    )
+    (tmp_path / "in" / "two.vcf").write_text(f"chr21\t{pos}\t{insertion}\tCANARYSAMPLE\n")
+    out = tmp_path / "out"
+    answer = geno_lewm(
+        *("score-cohort", "--vcf", tmp_path / "in", "--reference", place / "GRCh38.fa", "--output", out),
+        *("--jobs", jobs, "--format", "tsv", "--log-level", "debug", "--log-file", tmp_path / "run.log"),
+    )
+    assert answer.returncode == 2
+    needles = [str(pos), str(pos + 1), insertion, "CANARYSAMPLE", "rs987654321"]
+    others = [path for path in out.rglob("*") if path.is_file() and path.name != "one.tsv"]
+    assert {path.name for path in others} == {
+        "one.tsv.receipt.json",
+        "cohort.json",
+        "one.tsv.json",
+        "two.tsv.json",
+    }
+    for text in [
+        answer.stdout,
+        answer.stderr,
+        *(path.read_text() for path in [*others, tmp_path / "run.log"]),
+    ]:
+        assert not [needle for needle in needles if needle in text]
+    assert all(needle in (out / "one.tsv").read_text() for needle in needles[:1] + needles[2:3])
+    events = [json.loads(line)["event"] for line in (tmp_path / "run.log").read_text().splitlines()]
+    assert events[0] == "started"
+    assert events[-2:] == ["cohort_accounted", "ended"]
+
+
 @pytest.mark.parametrize(
     "options",
     [["--cluster", "local"], ["--consent-cluster"], ["--cluster", "local", "--allow-unenforced-guard"]],

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,8 +26,11 @@ class Squares:
 
     def start(self, seat):
         (self.folder / f"start-{seat.number}-{os.getpid()}").touch()
+        thread = threading.get_ident()
 
         def square(number):
+            if threading.get_ident() != thread:
+                raise RuntimeError("called in another thread than started in")
             note = self.folder / f"task-{number}"
             with note.open("a") as file:
                 file.write("x")

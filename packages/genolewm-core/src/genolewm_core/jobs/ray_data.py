@@ -10,6 +10,7 @@ import os
 import pickle
 import warnings
 from collections.abc import Generator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any, TypeVar
 
@@ -137,19 +138,30 @@ def _share(ray: Any, workers: int) -> float:
 
 
 class _Actor:
-    """What Ray makes once a worker. No exception leaves it: Ray would write its text into logs."""
+    """What Ray makes once a worker. No exception leaves it: Ray would write its text into logs.
+
+    Ray makes and calls it in different threads. The work starts and goes on in one, as in every other place:
+    database connections and numbers of compute threads belong to the thread that made them.
+    """
 
     def __init__(self, work: bytes, cpus: int) -> None:
         withhold_messages()
+        self._thread = ThreadPoolExecutor(1)
         self._error: Exception | None = None
         try:
-            self._do = pickle.loads(work).start(Seat(0, cpus, worker=True))
+            self._do = self._thread.submit(_start, work, cpus).result()
         except Exception as error:
             self._error = error
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
-        answer: object = self._error or attempt(self._do, pickle.loads(row["task"]), worker=True)
-        return {"outcome": _pickled(answer)}
+        return {"outcome": self._thread.submit(self._answer, row["task"]).result()}
+
+    def _answer(self, task: bytes) -> bytes:
+        return _pickled(self._error or attempt(self._do, pickle.loads(task), worker=True))
+
+
+def _start(work: bytes, cpus: int) -> Any:
+    return pickle.loads(work).start(Seat(0, cpus, worker=True))
 
 
 def _pickled(answer: object) -> bytes:

@@ -52,7 +52,10 @@ class Work(Protocol[T_contra, R_co]):
     """Something that a worker can learn to do. Objects are sent to workers, so they must be picklable."""
 
     def start(self, seat: Seat) -> Callable[[T_contra], R_co]:
-        """Build what all tasks share (load a model, open a reference), once a worker; returns what does a task."""
+        """Build what all tasks share (load a model, open a reference), once a worker; returns what does a task.
+
+        Both are called in one thread.
+        """
         ...
 
 
