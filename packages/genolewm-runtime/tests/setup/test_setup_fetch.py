@@ -59,6 +59,8 @@ def test_a_file_arrives_whole(fetch, site, tmp_path, algorithm, no_length):
     assert fetched.path.read_bytes() == DATA
     assert fetched.sha256 == digest_of(DATA).value
     assert [path.name for path in tmp_path.iterdir()] == ["f"]
+    # A host that compresses what it sends has other bytes and other ranges than the file.
+    assert {each.headers["Accept-Encoding"] for each in site.asked} == {"identity"}
 
 
 @pytest.mark.parametrize(
