@@ -1,9 +1,9 @@
 """Scores in bf16 against fp32 over real variants: the rank correlation that decides what bf16 is offered for.
 
-    python bench/dtype.py --variants 2000 [--model DIR]
+    python bench/dtype.py --data DATA --variants 2000 [--model DIR]
 
-The first variants of NA12878 in the demo slice, on the embedded model unless another is named, once on the
-backend `torch` and once on `torch-bf16`. A score whose Spearman correlation is below 0.99 is not to be offered in
+The first variants of NA12878 (chromosomes 20 and 21) that the reference covers; without --data those of the demo
+slice. On the embedded model unless another is named, once on the backend `torch` and once on `torch-bf16`. A score whose Spearman correlation is below 0.99 is not to be offered in
 bf16. It is also compared with what repeats of fp32 itself would give: another packing of the same variants.
 """
 
@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from harness import publish
-from inference import Cell, personal_cells
+from inference import Cell, cells_of, personal_cells
 
 from genolewm_core.artifacts.manifest import ModelDirectory
 from genolewm_core.scoring.backend import Backend, load_backend
@@ -56,13 +56,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument("--data", type=Path, help="folder with reference/ and personal/")
     parser.add_argument("--variants", type=int, default=2_000)
     parser.add_argument("--model", type=Path, default=embedded_model())
     arguments = parser.parse_args()
     model = ModelDirectory.open(arguments.model)
     options = options_of(model.manifest.contract)
     cells: list[Cell] = []
-    for cell in personal_cells(options.geometry):
+    if arguments.data is None:
+        found_cells = personal_cells(options.geometry)
+    else:
+        vcf = next((arguments.data / "personal").glob("NA12878.*.GRCh38.vcf.gz"))
+        found_cells = cells_of(vcf, arguments.data / "reference/GRCh38.shared.fa.gz", options.geometry)
+    for cell in found_cells:
         room = arguments.variants - sum(len(c.edits) for c in cells)
         if room > 0:
             cells.append(Cell(cell.contig, cell.index, sorted(cell.edits, key=lambda e: e.start)[:room]))

@@ -99,9 +99,14 @@ def load(kind: str, shape: str) -> tuple[Backend, TwoFullPasses]:
 def personal_cells(geometry: Geometry) -> list[Cell]:
     """Cells of NA12878 in the demo slice, with all their edits."""
     demo = Path(str(files("genolewm_mini"))) / "demo"
-    reference = Reference(demo / "reference.fa.gz")
+    return cells_of(demo / "NA12878.vcf.gz", demo / "reference.fa.gz", geometry)
+
+
+def cells_of(vcf: Path, fasta: Path, geometry: Geometry) -> list[Cell]:
+    """Cells of a VCF, with all their edits, in its order."""
+    reference = Reference(fasta)
     cells: dict[tuple[str, int], list[Replacement]] = {}
-    for row in read_rows(demo / "NA12878.vcf.gz", reference):
+    for row in read_rows(vcf, reference):
         if row.replacement is not None and row.contig is not None:
             edits = cells.setdefault((row.contig, geometry.cell(row.replacement.start)), [])
             if row.replacement not in edits:
