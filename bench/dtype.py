@@ -3,8 +3,9 @@
     python bench/dtype.py --data DATA --variants 2000 [--model DIR]
 
 The first variants of NA12878 (chromosomes 20 and 21) that the reference covers; without --data those of the demo
-slice. On the embedded model unless another is named, once on the backend `torch` and once on `torch-bf16`. A score whose Spearman correlation is below 0.99 is not to be offered in
-bf16. It is also compared with what repeats of fp32 itself would give: another packing of the same variants.
+slice. On the embedded model unless another is named, once on the backend `torch` and once on `torch-bf16`. A score
+whose Spearman correlation is below 0.99 is not to be offered in bf16. Beside it: how far the scores of bf16 differ
+from themselves when the same variants are packed otherwise.
 """
 
 from __future__ import annotations
