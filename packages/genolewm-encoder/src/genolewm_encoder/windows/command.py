@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from genolewm_core.genome.bed import Region
     from genolewm_core.genome.contigs import ContigTable
     from genolewm_core.jobs import Place
-    from genolewm_encoder.windows.encode import EncoderChoice
-    from genolewm_encoder.windows.fasta import Loci
+    from genolewm_encoder.windows.encode import EncodeBlocks, EncoderChoice
+    from genolewm_encoder.windows.fasta import FastaWindows, Loci
+    from genolewm_encoder.windows.run import Plan
 
 __all__ = ["cache_windows"]
 
@@ -109,7 +110,8 @@ def cache_windows(**options: Any) -> int:
     return _run(work, place, plan, source, show_progress=not options["no_progress"])
 
 
-def _run(work: Any, place: Place, plan: Any, source: Any, *, show_progress: bool) -> int:
+def _run(work: EncodeBlocks, place: Place, plan: Plan, source: FastaWindows, *, show_progress: bool) -> int:
+    from genolewm_core.jobs import UnexpectedError
     from genolewm_encoder.windows.display import progress, show_account, show_plan
     from genolewm_encoder.windows.run import encode_windows
 
@@ -123,6 +125,10 @@ def _run(work: Any, place: Place, plan: Any, source: Any, *, show_progress: bool
             "Finished blocks are in the cache: run the same command again to go on from there.", err=True
         )
         raise
+    except UnexpectedError as error:
+        # Where it came from is in the error, which a worker has sent, and no longer in its traceback.
+        click.echo(f"geno-lewm: internal error {error}", err=True)
+        return ExitCode.INTERNAL
     show_account(accounts, plan, work.cache, time.monotonic() - started)
     return ExitCode.OK
 

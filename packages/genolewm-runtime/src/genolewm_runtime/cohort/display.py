@@ -78,7 +78,8 @@ def show_plan(accounts: Sequence[VcfAccount]) -> None:
     """How many VCFs there are, and how many of them an earlier run has finished."""
     kept = sum(account.status == "kept" for account in accounts)
     before = f", {kept:,} finished by an earlier run" if kept else ""
-    click.echo(f"{len(accounts):,} VCFs{before}, {len(accounts) - kept:,} to score", err=True)
+    number = f"{len(accounts):,} VCF" + "s" * (len(accounts) != 1)
+    click.echo(f"{number}{before}, {len(accounts) - kept:,} to score", err=True)
 
 
 def show_accounts(accounts: Sequence[VcfAccount], account_file: Path, seconds: float) -> None:
