@@ -1,5 +1,6 @@
 """The command: plan, consent, digests of every provenance, publication, and the names that work afterwards."""
 
+import dataclasses
 import gzip
 import hashlib
 import json
@@ -299,7 +300,9 @@ def test_a_dry_run_shows_all_and_touches_nothing(setup, carbon, sums, site):
 
 
 def test_what_is_there_is_listed(setup, carbon):
-    assert "nothing yet" in setup().stdout
+    nothing = setup().stdout
+    assert "nothing yet" in nothing
+    assert "never fetched by us" in nothing
     ended = setup("--encoder", "500m", "--trust-host", "--yes")
     assert f"set {installed.HOME_VARIABLE}={ended.home}" in ended.stderr
     assert f"--model carbon-500m@{carbon.revisions['carbon-500m']}" in setup().stdout
@@ -389,6 +392,26 @@ def test_a_host_that_publishes_md5_can_be_trusted_for_it(setup, genome, site, mo
     (file,) = there.record["files"]
     assert file["vouched_by"] == f"the host {site.url.removeprefix('http://')} (MD5SUMS)"
     assert file["sha256"] == hashlib.sha256(data).hexdigest()
+
+
+def test_digests_of_the_catalogue_count_where_it_has_them(setup, carbon, genome, site, monkeypatch):
+    from genolewm_runtime.setup import catalogue
+
+    known = {key: hashlib.sha256(data).hexdigest() for key, data in carbon.files["carbon-500m"].items()}
+    entry = dataclasses.replace(catalogue.encoder("carbon-500m"), sha256=known)
+    monkeypatch.setattr(catalogue, "encoder", lambda name: entry)
+    data = genome.fasta_gz["GRCh38"]
+    url, value = f"{site.url}/release_47", hashlib.sha256(data).hexdigest()
+    file = dataclasses.replace(catalogue.reference("GRCh38"), base_url=url, sha256=value)
+    monkeypatch.setattr(catalogue, "reference", lambda assembly: file)
+    site.plain[f"/release_47/{file.file}"] = data
+    other = setup("--encoder", "500m", "--revision", "b" * 40, "--yes", home="other")
+    assert other.error.code == "setup-digest-unknown"
+    ended = setup("--encoder", "500m", "--reference", "GRCh38", "--yes")
+    assert ended.error is None
+    files = [file for each in installed.installed(ended.home) for file in each.record["files"]]
+    assert {file["vouched_by"] for file in files} == {"the catalogue of genolewm-runtime"}
+    assert len(files) == 8
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ class EncoderEntry:
     Attributes:
         revision: the commit that is set up unless the user names another; None when none is known.
         revision_seen: how that commit came to be known.
+        sha256: digests of its files by name; None while nobody here has fetched them.
     """
 
     name: str
@@ -44,6 +45,7 @@ class FileEntry:
         name: the assembly.
         version: the release that it is of.
         base_url: folder that holds `file` and the host's own list of MD5 digests, `md5_list`.
+        sha256: the file's digest; None while nobody here has fetched it.
     """
 
     name: str

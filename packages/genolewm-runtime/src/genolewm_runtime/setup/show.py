@@ -37,6 +37,8 @@ def show_state(home: Path) -> None:
     for entry in catalogue.encoders():
         pinned = f"revision {entry.revision}" if entry.revision else "give a --revision"
         click.echo(f"  --encoder {entry.name:<12} {entry.repo}, {pinned}")
+        if entry.revision_seen:
+            click.echo(f"{'':25}seen {entry.revision_seen}")
     for assembly in ("GRCh38", "GRCh37"):
         file = catalogue.reference(assembly)
         click.echo(f"  --reference {assembly:<10} {file.base_url}/{file.file}")

@@ -1,7 +1,7 @@
 """Who vouches for the bytes, and where each file comes from: a request becomes a plan.
 
-A digest is looked for in the user's list, then in the release index, then, only if the user trusts the host,
-in what the host itself declares. Where none is known the setup does not start.
+A digest is looked for in the user's list, then in the release index, then in the catalogue, then, only if the
+user trusts the host, in what the host itself declares. Where none is known the setup does not start.
 """
 
 from __future__ import annotations
@@ -125,6 +125,8 @@ def _encoder(request: Request, transport: Transport | None) -> PlannedArtefact:
     if there is not None:
         return PlannedArtefact(MODELS, entry.name, revision, there.record.get("origin", ""), there=there)
     promised, sizes = _promises(request, indexed)
+    if revision == entry.revision:
+        promised = _from_catalogue(entry.sha256 or {}) | promised
     if request.folder is not None:
         origin = f"{request.folder} (offline)"
         if request.trust_host:
@@ -171,6 +173,8 @@ def _file(
     if there is not None:
         return PlannedArtefact(kind, entry.name, version, there.record.get("origin", ""), there=there)
     promised, sizes = _promises(request, indexed)
+    if entry.sha256 is not None:
+        promised = _from_catalogue({entry.file: entry.sha256}) | promised
     offline = request.folder is not None
     if name not in promised and request.trust_host and transport is not None:
         check_trustworthy(base, "--trust-host")
@@ -189,6 +193,12 @@ def _promises(request: Request, indexed: IndexedArtefact | None) -> tuple[dict[s
     from_index = {} if indexed is None else dict(indexed.files)
     promised = {name: digest for name, (_, digest) in from_index.items()} | dict(request.digests)
     return promised, {name: n_bytes for name, (n_bytes, _) in from_index.items()}
+
+
+def _from_catalogue(sha256: Mapping[str, str]) -> dict[str, Digest]:
+    return {
+        name: Digest("sha256", value, "the catalogue of genolewm-runtime") for name, value in sha256.items()
+    }
 
 
 def _release_files(names: Iterable[str], encoder: str, *, offline: bool) -> list[str]:
