@@ -16,7 +16,7 @@ nox.options.sessions = ["lint", "types", "tests", "isolated"]
 
 ROOT = Path(__file__).parent
 PYTHON = "3.11"
-DISTRIBUTIONS = ["core", "encoder", "export", "mini", "runtime", "train"]
+DISTRIBUTIONS = ["core", "data", "encoder", "export", "mini", "runtime", "train"]
 
 if os.environ.get("PIP_FIND_LINKS") and not os.environ.get("UV_FIND_LINKS"):
     os.environ["UV_FIND_LINKS"] = os.environ["PIP_FIND_LINKS"]

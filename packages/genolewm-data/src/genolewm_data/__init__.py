@@ -1,0 +1,1 @@
+"""From release files to a training stream: shards of variants, windows, edits, hold-outs."""

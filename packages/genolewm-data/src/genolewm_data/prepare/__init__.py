@@ -1,0 +1,1 @@
+"""Variants of released files as Parquet shards."""
