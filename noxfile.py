@@ -42,7 +42,8 @@ def faults(session: nox.Session) -> None:
     sync(session, "--all-packages", "--all-extras", "--group", "test")
     environment = {"GENOLEWM_KILLS": "50", "GENOLEWM_FAULTS": "all"}
     files = ("tests-integration/test_resume_kill.py", "tests-integration/test_faults.py")
-    session.run("pytest", *files, *session.posargs, env=environment)
+    setup = "packages/genolewm-runtime/tests/setup/test_setup_faults.py"
+    session.run("pytest", *files, setup, *session.posargs, env=environment)
 
 
 @nox.session(python=PYTHON)
@@ -86,7 +87,8 @@ def build(session: nox.Session) -> None:
         "torch==2.13.0",
     )
     session.run("geno-lewm", "--help")
-    for command in ("setup", "score", "score-cohort", "saturate", "demo", "cache-windows", "train-mini", "export-graph"):
+    commands = ("setup", "score", "score-cohort", "saturate", "demo", "cache-windows", "train-mini")
+    for command in (*commands, "export-graph"):
         session.run("geno-lewm", command, "--help", silent=True)
 
 

@@ -232,7 +232,12 @@ def test_what_is_there_is_not_encoded_again_and_other_loci_are_added(fasta, mode
 
 def test_untargeted_states_of_whole_windows(fasta, model, tmp_path):
     options = {"pool_type": "global_mean", "loci": WHOLE}
-    assert totals(encoded(fasta, model, tmp_path, **options)) == (10, 8, 8, 0)  # two pairs of cells share a window
+    assert totals(encoded(fasta, model, tmp_path, **options)) == (
+        10,
+        8,
+        8,
+        0,
+    )  # two pairs of cells share a window
     assert {key.center_tok for key in states_of(tmp_path, fasta, model, **options)} == {-1}
 
 

@@ -111,7 +111,7 @@ REMEDIES: dict[str, Remedy] = {
         "Look the names up in the FASTA's index (.fai), and use a FASTA that has the contig.",
     ),
     "dtype-unsupported": Remedy(
-        "The format fp16, in which Carbon's activations overflow, or a format too coarse for the score that was asked for.",
+        "The format fp16, in which Carbon's activations overflow, or one that is too coarse for what was asked for.",
         "Use bf16 for states and fp32 for scores, or the format that the message names.",
     ),
     "edit-invalid": Remedy(

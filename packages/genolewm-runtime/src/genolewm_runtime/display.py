@@ -66,7 +66,7 @@ def show_model_notice(model: ModelDirectory) -> None:
         click.secho(
             f"{model.manifest.name} is a demonstration model: it shows the whole path and does not know biology. "
             f"Its card has its measured AUROC beside Carbon's published one: {model.path / 'card.md'}\n"
-            "Scores worth reading need Carbon's weights: --model DIR.",
+            "Scores worth reading need Carbon's weights: geno-lewm setup gets them.",
             fg="yellow",
             err=True,
         )

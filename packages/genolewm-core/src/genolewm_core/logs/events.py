@@ -117,7 +117,9 @@ _OPTIONS = (
     *("fresh", "heads", "jobs", "model", "no_progress", "output", "phases", "reference", "resume", "seed"),
     *("directory", "migrate", "reindex", "repair", "verify"),
     *("steps", "threads", "variant", "vcf"),
-    *("samples", "vcfs", "ending", "cluster", "consent_cluster", "regions", "contigs", "at", "encoder", "revision"),
+    *("samples", "vcfs", "ending", "cluster", "consent_cluster", "contigs", "at", "encoder", "revision"),
+    *("regions", "whole_genome", "plan_only", "yes", "home", "digests", "index", "trust_host", "endpoint"),
+    *("folder", "dry_run", "input_vcf", "release"),
     *("dtype", "state_layer", "pool_type", "pool_radius", "cache", "block_cells", "workers", "devices"),
 )
 _HEADS = ("marginal_llr", "delta_ll", "displacement", "indel_displacement")
