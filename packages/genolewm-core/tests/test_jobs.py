@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -97,6 +98,43 @@ def test_a_ctrl_c_ends_the_workers(works, capfd):
     assert capfd.readouterr() == ("", "")
 
 
+PARENT = """
+import sys
+from pathlib import Path
+
+from genolewm_core.jobs import Processes, Task, run_tasks
+from jobs_work import Squares
+
+if __name__ == "__main__":
+    list(run_tasks(Squares(Path(sys.argv[1])), [Task("a", 8), Task("b", 8)], Processes(2)))
+"""
+
+
+def test_workers_do_not_outlive_a_killed_parent(works, tmp_path):
+    script = tmp_path / "parent.py"
+    script.write_text(PARENT)
+    parent = subprocess.Popen(
+        [sys.executable, script, tmp_path], start_new_session=True, stderr=subprocess.PIPE
+    )
+    until = time.monotonic() + 60
+    while len(list(tmp_path.glob("start-*"))) < 2 and time.monotonic() < until:
+        time.sleep(0.02)
+    workers = [int(path.name.rpartition("-")[2]) for path in tmp_path.glob("start-*")]
+    assert len(workers) == 2
+    parent.kill()
+    assert parent.communicate()[1] == b""
+    while any(map(running, workers)) and time.monotonic() < until:
+        time.sleep(0.02)
+    assert not any(map(running, workers))
+
+
+def running(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
 def test_no_tasks_start_nothing(works):
     assert list(run_tasks(works.NeverStarts("raises"), [], Processes(2))) == []
 
@@ -128,13 +166,13 @@ def test_a_missing_ray_says_what_to_install(works, tmp_path, monkeypatch):
 def test_ray_does_the_same_and_replaces_a_killed_actor(works, tmp_path, monkeypatch):
     pytest.importorskip("ray")
     work = works.Squares(tmp_path)
-    found = by_name(run_tasks(work, tasks_of(0, 6, 1, 3, 7, 2), Cluster("local", 2)))
+    found = by_name(run_tasks(work, tasks_of(0, 6, 1, 3, 5, 7, 2), Cluster("local", 2), attempts=2))
     assert all(found[f"task {number}"].value() == number**2 for number in range(4))
     assert found["task 6"].error.kind == "ValueError"
     assert found["task 7"].error.code == "vcf-unreadable"
-    assert {number: work.attempts(number) for number in (0, 1, 2, 3, 6, 7)} == {
+    assert (found["task 5"].error.code, found["task 5"].error.where) == ("worker-ended", "task 5")
+    assert {number: work.attempts(number) for number in (0, 1, 2, 3, 5, 6, 7)} == {
         **dict.fromkeys((0, 1, 2, 6, 7), 1),
-        3: 2,
+        **dict.fromkeys((3, 5), 2),
     }
-    assert work.starts() == 3
     assert os.environ["RAY_USAGE_STATS_ENABLED"] == "0"
