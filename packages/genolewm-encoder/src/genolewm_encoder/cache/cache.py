@@ -24,7 +24,7 @@ from genolewm_core.artifacts.atomic import writing
 from genolewm_core.errors import ConfigError, ResourceError
 from genolewm_core.logs import emit
 from genolewm_core.scoring.states import Encoding, StateKey, WindowBlock
-from genolewm_encoder.cache.index import DamagedIndex, Index
+from genolewm_encoder.cache.index import BadEntry, DamagedIndex, Index
 from genolewm_encoder.cache.lookup import Lookup, Wanted, read_rows
 from genolewm_encoder.cache.schema import StateBatch
 from genolewm_encoder.cache.shard import BadShard, ShardEntry, read_digests, read_entry, write_shard
@@ -318,15 +318,21 @@ class StateCache:
     def _shard(self, index: Index, name: str) -> tuple[ShardEntry, npt.NDArray[np.uint64]] | None:
         """An entry and what its rows are looked up by; None where the shard cannot be used."""
         if name not in self._shards:
-            entry = index.entry(name) or self._reread(index, name)
+            entry = self._entry(index, name)
             digests = None if entry is None else self._digests(entry)
             if entry is not None and digests is None and self._examine(entry):
-                entry = index.entry(name)
+                entry = self._entry(index, name)
                 digests = None if entry is None else self._digests(entry)
             if entry is None or digests is None:
                 return None
             self._shards[name] = (entry, digests)
         return self._shards[name]
+
+    def _entry(self, index: Index, name: str) -> ShardEntry | None:
+        try:
+            return index.entry(name)
+        except BadEntry:
+            return self._reread(index, name)
 
     def _digests(self, entry: ShardEntry) -> npt.NDArray[np.uint64] | None:
         try:
@@ -368,7 +374,9 @@ class StateCache:
         """Find out what is wrong with a shard whose rows failed; whether the index is another one afterwards."""
         if not os.path.lexists(self.shards / entry.name):
             self._ignored.add(entry.name)
-            self._note(entry.name, "missing")
+            # Otherwise another process has replaced it since.
+            if self._indexed(lambda index: entry.name in index.names()):
+                self._note(entry.name, "missing")
             self._known_version = -1
             return True
         fresh = self._indexed(lambda index: self._reread(index, entry.name, entry))

@@ -21,7 +21,7 @@ from genolewm_core.scoring.states import Encoding, WindowBlock
 from genolewm_encoder.cache.schema import SCHEMA_VERSION
 from genolewm_encoder.cache.shard import ShardEntry
 
-__all__ = ["DamagedIndex", "Index"]
+__all__ = ["BadEntry", "DamagedIndex", "Index"]
 
 _COLUMNS: dict[str, type] = {
     "name": str,
@@ -45,6 +45,10 @@ _COLUMNS: dict[str, type] = {
 }
 _ENCODING = " AND ".join(f"{name} = ?" for name in Encoding._fields)
 _BUSY_S = 60
+
+
+class BadEntry(Exception):
+    """What the index has of a shard makes no sense."""
 
 
 class DamagedIndex(Exception):
@@ -107,7 +111,11 @@ class Index:
             ]
 
     def entry(self, name: str) -> ShardEntry | None:
-        """The entry of a shard; None where there is none or where it makes no sense."""
+        """The entry of a shard; None where there is none.
+
+        Raises:
+            BadEntry: it makes no sense.
+        """
         with self._told():
             row = self._connection.execute(
                 f"SELECT {', '.join(_COLUMNS)} FROM shards WHERE name = ?", (name,)
@@ -243,13 +251,13 @@ def _row_of(entry: ShardEntry) -> dict[str, Any]:
     return {name: values[name] if name in values else getattr(entry, name) for name in _COLUMNS}
 
 
-def _entry_of(row: dict[str, Any]) -> ShardEntry | None:
+def _entry_of(row: dict[str, Any]) -> ShardEntry:
     if any(type(row[name]) is not kind for name, kind in _COLUMNS.items()):
-        return None
+        raise BadEntry
     n = row["n_rows"]
     sizes = (n, row["d_state"], *(row[name] for name in _PLAIN if name.endswith("_offset")))
     if min(sizes) < 1 or max(sizes) > row["n_bytes"] or len(row["checks"]) != 4 * n:
-        return None
+        raise BadEntry
     return ShardEntry(
         name=os.path.basename(row["name"]),
         block=WindowBlock(row["contig"], row["block"]),

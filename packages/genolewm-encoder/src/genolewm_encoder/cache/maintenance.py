@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 from genolewm_core.errors import ProvenanceError
 from genolewm_encoder.cache.cache import Problem, StateCache
+from genolewm_encoder.cache.index import BadEntry
 from genolewm_encoder.cache.shard import BadShard, ShardEntry, read_batch, read_entry, write_shard
 from genolewm_encoder.identity import EncoderIdentity
 
@@ -149,6 +150,8 @@ def _examined(cache: StateCache, advance: Advance) -> list[tuple[Problem, ShardE
             stored = index.entry(name)
             if stored is None or not entry.same(stored):
                 reason = "index"
+        except BadEntry:
+            reason = "index"
         except BadShard as bad:
             reason = bad.reason if name in files else "missing"
         except FileNotFoundError:

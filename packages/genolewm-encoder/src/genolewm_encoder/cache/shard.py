@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import stat
 import zlib
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -160,7 +161,8 @@ def read_entry(path: Path) -> ShardEntry:
         OSError: the file cannot be read.
     """
     named = _NAME.fullmatch(path.name)
-    if named is None or not path.is_file() or path.is_symlink():
+    # One that another process has just replaced is missing, not foreign.
+    if named is None or not stat.S_ISREG(path.lstat().st_mode):
         raise BadShard("foreign")
     if digest_of(path) != named["digest"]:
         raise BadShard("digest")
