@@ -1,5 +1,6 @@
 """Windows of a FASTA and their states: which there are, and that they are the same wherever they are encoded."""
 
+import dataclasses
 import multiprocessing
 import os
 import pickle
@@ -22,9 +23,11 @@ from genolewm_core.scoring.states import Encoding, StateKey, WindowBlock
 from genolewm_core.testing.conformance import random_model
 from genolewm_core.testing.models import write_model
 from genolewm_encoder.cache import StateCache
+from genolewm_encoder.identity import EncoderIdentity
 from genolewm_encoder.pooling import Pool
 from genolewm_encoder.windows.encode import EncodeBlocks, EncoderChoice
 from genolewm_encoder.windows.fasta import CENTRE, WHOLE, FastaWindows, Loci, reference_window
+from genolewm_encoder.windows.record import record_encoder, same_states
 from genolewm_encoder.windows.run import encode_windows, plan_of
 
 GEOMETRY = Geometry(6_144, 1_200)
@@ -216,6 +219,25 @@ def test_a_cached_state_is_the_encoders(fasta, model, tmp_path):
         expected = encoder.pool_loci(window.sequence, window.loci)
         key = next(key for key in states if key == StateKey.of(window, key.encoding, window.loci[0] // K))
         assert np.allclose(np.frombuffer(states[key], np.float32), expected[0], atol=1e-6)
+
+
+@pytest.mark.parametrize("changes", [{}, {"dtype": "bf16", "pool_type": "global_mean"}, {"state_layer": 1}])
+def test_the_identity_is_known_before_the_encoder_is_loaded(model, changes):
+    choice = choice_of(model, **changes)
+    assert choice.identity(model.manifest) == choice.load("cpu", None).identity
+
+
+def test_a_cache_names_its_encoders_and_knows_those_of_the_same_states(model, tmp_path):
+    old = choice_of(model).identity(model.manifest)
+    new = dataclasses.replace(old, revision="b" * 40, tokenizer={"tokenizer.py": "0" * 64})
+    other = choice_of(model, state_layer=1).identity(model.manifest)
+    folder = record_encoder(tmp_path, old)
+    assert record_encoder(tmp_path, old) == folder
+    assert EncoderIdentity.read(folder) == old
+    record_encoder(tmp_path, other)
+    (tmp_path / "encoders" / "cut-off").mkdir()
+    assert same_states(tmp_path, old) == []
+    assert same_states(tmp_path, new) == [folder]
 
 
 def test_what_is_there_is_not_encoded_again_and_other_loci_are_added(fasta, model, tmp_path):

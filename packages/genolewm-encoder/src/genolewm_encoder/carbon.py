@@ -27,7 +27,7 @@ from genolewm_encoder.attention_pool import AttentionPool
 from genolewm_encoder.identity import EncoderIdentity, StateContract
 from genolewm_encoder.loading import default_device, llama_model, stored_tensors
 from genolewm_encoder.lora import LoRAConfig, add_adapter, load_adapter, lora_digest, save_adapter
-from genolewm_encoder.pooling import Pool, PoolType
+from genolewm_encoder.pooling import Pool, PoolType, layer_of
 
 __all__ = ["CarbonStateEncoder"]
 
@@ -82,7 +82,7 @@ class CarbonStateEncoder(torch.nn.Module):
         directory = _open(model_id, revision)
         manifest = directory.manifest
         layer = manifest.contract.state_layer if state_layer is None else state_layer
-        self._state_layer = _layer(layer, manifest.architecture.n_layers)
+        self._state_layer = layer_of(layer, manifest.architecture.n_layers)
         if threads is not None:
             torch.set_num_threads(threads)
         self.normalize = normalize
@@ -277,19 +277,6 @@ def _batches(lengths: Sequence[int]) -> Iterator[list[int]]:
         batch.append(i)
     if batch:
         yield batch
-
-
-def _layer(state_layer: int, n_layers: int) -> int:
-    layer = n_layers + 1 + state_layer if state_layer < 0 else state_layer
-    if not 1 <= layer <= n_layers:
-        raise ConfigError(
-            "config-invalid",
-            "The model has no such layer to read states from.",
-            where="state_layer",
-            expected=f"1 to {n_layers}, or -1 for the last",
-            found=str(state_layer),
-        )
-    return layer
 
 
 def _check_dtype(dtype: str) -> None:

@@ -1,4 +1,4 @@
-"""From the rows of a window to one state: which tokens are averaged (RFC-0002 section 3.4)."""
+"""From the rows of a window to one state: after which layer, and which tokens (RFC-0002 sections 3.3, 3.4)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Literal, get_args
 
 from genolewm_core.errors import ConfigError
 
-__all__ = ["Pool", "PoolType"]
+__all__ = ["Pool", "PoolType", "layer_of"]
 
 PoolType = Literal["span_mean", "centered_mean", "global_mean", "attention"]
 
@@ -59,3 +59,21 @@ class Pool:
             return 0, n_tok
         before = self.radius if self.kind == "centered_mean" else 0
         return max(0, centre - before), min(n_tok, centre + self.radius + 1)
+
+
+def layer_of(state_layer: int, n_layers: int) -> int:
+    """Number of layers after which rows are read; -1 is the last, -2 the one before.
+
+    Raises:
+        ConfigError: `config-invalid`, when there is no such layer.
+    """
+    layer = n_layers + 1 + state_layer if state_layer < 0 else state_layer
+    if not 1 <= layer <= n_layers:
+        raise ConfigError(
+            "config-invalid",
+            "The model has no such layer to read states from.",
+            where="state_layer",
+            expected=f"1 to {n_layers}, or -1 for the last",
+            found=str(state_layer),
+        )
+    return layer

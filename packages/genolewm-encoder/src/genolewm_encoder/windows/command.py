@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from genolewm_core.genome.bed import Region
     from genolewm_core.genome.contigs import ContigTable
     from genolewm_core.jobs import Place
+    from genolewm_encoder.identity import EncoderIdentity
     from genolewm_encoder.windows.encode import EncodeBlocks, EncoderChoice
     from genolewm_encoder.windows.fasta import FastaWindows, Loci
     from genolewm_encoder.windows.run import Plan
@@ -107,6 +108,7 @@ def cache_windows(**options: Any) -> int:
     devices = _devices(options["devices"], options["cluster"])
     work = EncodeBlocks(source, choice, options["cache"].absolute(), devices)
     place = _place(options["workers"], devices, options["cluster"])
+    _record(work.cache, choice.identity(manifest))
     return _run(work, place, plan, source, show_progress=not options["no_progress"])
 
 
@@ -133,6 +135,18 @@ def _run(work: EncodeBlocks, place: Place, plan: Plan, source: FastaWindows, *, 
     return ExitCode.OK
 
 
+def _record(cache: Path, identity: EncoderIdentity) -> None:
+    from genolewm_encoder.windows.record import record_encoder, same_states
+
+    own = record_encoder(cache, identity)
+    for other in same_states(cache, identity):
+        click.echo(
+            f"The cache has states of the same weights and contract under another name; to take them over, stop and "
+            f"run: geno-lewm cache {cache} --migrate {other} {own}",
+            err=True,
+        )
+
+
 def _encoder(options: dict[str, Any]) -> tuple[EncoderChoice, Manifest]:
     from genolewm_core.artifacts.installed import installed_model
     from genolewm_core.artifacts.manifest import ModelDirectory
@@ -146,13 +160,26 @@ def _encoder(options: dict[str, Any]) -> tuple[EncoderChoice, Manifest]:
     radius, layer = options["pool_radius"], options["state_layer"]
     choice = EncoderChoice(
         path.absolute(),
-        manifest.model_id if revision is None else revision,
+        revision or _revision_of(manifest),
         options["dtype"],
-        manifest.contract.state_layer if layer is None else layer,
+        _layer(layer, manifest),
         options["pool_type"],
         manifest.contract.radius_tok if radius is None else radius,
     )
     return choice, manifest
+
+
+def _revision_of(manifest: Manifest) -> str:
+    """The commit of a release of Carbon; of another model its `model_id`."""
+    from genolewm_core.artifacts.carbon import RELEASES
+
+    return manifest.version if manifest.name in RELEASES else manifest.model_id
+
+
+def _layer(given: int | None, manifest: Manifest) -> int:
+    from genolewm_encoder.pooling import layer_of
+
+    return layer_of(manifest.contract.state_layer if given is None else given, manifest.architecture.n_layers)
 
 
 def _loci(given: str | None, pool_type: str) -> Loci:

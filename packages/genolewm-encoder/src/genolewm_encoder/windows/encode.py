@@ -25,9 +25,11 @@ from genolewm_core.scoring.states import (
     WindowSource,
 )
 from genolewm_encoder.cache import StateBatch, StateCache
+from genolewm_encoder.identity import EncoderIdentity, StateContract
 from genolewm_encoder.pooling import Pool, PoolType
 
 if TYPE_CHECKING:
+    from genolewm_core.artifacts.manifest import Manifest
     from genolewm_encoder.carbon import CarbonStateEncoder
 
 __all__ = ["BlockAccount", "EncodeBlocks", "EncoderChoice", "name_of"]
@@ -43,6 +45,11 @@ class EncoderChoice:
     state_layer: int
     pool_type: PoolType
     pool_radius: int
+
+    def identity(self, manifest: Manifest) -> EncoderIdentity:
+        """The identity that the encoder will have, without loading it."""
+        contract = StateContract(self.state_layer, self.pool_type, self.pool_radius, self.dtype)
+        return EncoderIdentity.of(manifest, self.revision, contract)
 
     def load(self, device: str | None, threads: int | None) -> CarbonStateEncoder:
         """Load it.
