@@ -110,6 +110,10 @@ REMEDIES: dict[str, Remedy] = {
         "A name in another style (chr1, 1, NC_000001.11), or a FASTA that has only some chromosomes.",
         "Look the names up in the FASTA's index (.fai), and use a FASTA that has the contig.",
     ),
+    "corpus-unreadable": Remedy(
+        "A wrong folder, a copy that was cut short, files of another config, or a lost connection to the Hub.",
+        "Get the files that the message names again, or start the same run again if it streams.",
+    ),
     "dtype-unsupported": Remedy(
         "The format fp16, in which Carbon's activations overflow, or one that is too coarse for what was asked for.",
         "Use bf16 for states and fp32 for scores, or the format that the message names.",
@@ -146,6 +150,11 @@ REMEDIES: dict[str, Remedy] = {
         (DeploymentError,),
     ),
     "holdout-leak": Remedy("A region of the training data overlaps the hold-out.", _REPORT, (InternalError,)),
+    "holdouts-invalid": Remedy(
+        "The file was edited by hand, cut short, or written by a later version of GenoLeWM.",
+        "Make the hold-outs again from their sources, or take the file from where it was published.",
+        (InputError,),
+    ),
     "manifest-invalid": Remedy(
         "The path names no model directory, or a download was cut short.",
         "Give --model the directory that holds manifest.json, or get the model again.",
@@ -192,6 +201,10 @@ REMEDIES: dict[str, Remedy] = {
     "reference-unreadable": Remedy(
         "The path is wrong, the FASTA is compressed by gzip and not bgzip, or its index is older than the file.",
         "Make the index with samtools faidx, in a folder that can be written; recompress gzip with bgzip.",
+    ),
+    "release-mismatch": Remedy(
+        "The file is of another release, was stripped of fields, or lies on another assembly than the other files.",
+        "Give the release file as it was published, with the --release that it is of and a FASTA of its assembly.",
     ),
     "resume-conflict": Remedy(
         "A run with other inputs or options was interrupted and waits to be finished.",
