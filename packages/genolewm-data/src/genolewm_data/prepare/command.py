@@ -1,10 +1,63 @@
-"""The commands that prepare shards; what is not there yet says so."""
+"""Make shards of variants from release files that are there already; nothing is fetched."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
 import click
 
+from genolewm_core.errors import ConfigError
+
+if TYPE_CHECKING:
+    from genolewm_data.prepare.shard import ShardInfo
+
 __all__ = ["prepare", "prepare_clinvar", "prepare_gnomad"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+_FILE = click.Path(path_type=Path, dir_okay=False)
+_DATE = re.compile(r"[0-9]{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12][0-9]|3[01])")
+
+
+def _options(command: F) -> F:
+    for option in (
+        click.option("--no-progress", is_flag=True, help="Show no progress bar."),
+        click.option(
+            "--fresh", is_flag=True, help="Replace a shard that is there, and drop an unfinished run."
+        ),
+        click.option(
+            "--jobs",
+            type=click.IntRange(min=1),
+            default=1,
+            show_default=True,
+            help="Processes; more than one need an index (.tbi) beside the VCF, or several VCFs.",
+        ),
+        click.option(
+            "--reference",
+            type=_FILE,
+            help="FASTA of the release's assembly: REF is compared with it and alleles are left-aligned. "
+            "Without it they are only trimmed, and the shard says so.",
+        ),
+        click.option(
+            "--output",
+            type=click.Path(path_type=Path, file_okay=False),
+            required=True,
+            help="Folder for the shard, which becomes {kind}/{release}/variants.parquet in it.",
+        ),
+        click.option(
+            "--input-vcf",
+            "inputs",
+            type=_FILE,
+            required=True,
+            multiple=True,
+            help="Release file, plain, gzip or bgzip; may be given many times, such as one for each chromosome.",
+        ),
+    ):
+        command = option(command)
+    return command
 
 
 @click.group()
@@ -13,12 +66,97 @@ def prepare() -> None:
 
 
 @prepare.command("gnomad")
-def prepare_gnomad() -> None:
+@_options
+@click.option(
+    "--release", type=click.Choice(["v2.1.1", "v4.0", "v4.1"]), required=True, help="gnomAD's release."
+)
+@click.option(
+    "--min-af",
+    type=click.FloatRange(0.0, 1.0),
+    default=0.01,
+    show_default=True,
+    help="Smallest allele frequency over all populations.",
+)
+def prepare_gnomad(
+    inputs: tuple[Path, ...],
+    release: str,
+    output: Path,
+    reference: Path | None,
+    min_af: float,
+    jobs: int,
+    fresh: bool,
+    no_progress: bool,
+) -> None:
     """Common variants of a gnomAD release."""
-    raise click.UsageError("not available yet")
+    from genolewm_data.prepare.make import gnomad_shard
+
+    with _bar(no_progress) as advance:
+        path, info = gnomad_shard(
+            inputs,
+            release,
+            output,
+            reference=reference,
+            min_af=min_af,
+            jobs=jobs,
+            fresh=fresh,
+            on_part=advance,
+        )
+    _tell(path, info)
+    for name in info.about["unknown_populations"]:
+        click.echo(f"population {name!r} is none that we know; it is kept under this name", err=True)
 
 
 @prepare.command("clinvar")
-def prepare_clinvar() -> None:
-    """Labelled variants of a ClinVar release."""
-    raise click.UsageError("not available yet")
+@_options
+@click.option("--release", required=True, metavar="YYYY-MM-DD", help="ClinVar's date of release.")
+def prepare_clinvar(
+    inputs: tuple[Path, ...],
+    release: str,
+    output: Path,
+    reference: Path | None,
+    jobs: int,
+    fresh: bool,
+    no_progress: bool,
+) -> None:
+    """Classified variants of a ClinVar release."""
+    from genolewm_data.prepare.make import clinvar_shard
+
+    if _DATE.fullmatch(release) is None:
+        raise ConfigError(
+            "config-invalid",
+            "The release is no date.",
+            where="--release",
+            expected="YYYY-MM-DD, the date in the name of the release's file",
+            found=release[:40],
+        )
+    with _bar(no_progress) as advance:
+        path, info = clinvar_shard(
+            inputs, release, output, reference=reference, jobs=jobs, fresh=fresh, on_part=advance
+        )
+    _tell(path, info)
+    for label, count in info.labels.items():
+        click.echo(f"  label {label:<24}{count:>12,}")
+
+
+def _tell(path: Path, info: ShardInfo) -> None:
+    click.echo(f"{path}  {info.assembly}, {info.spelling}")
+    click.echo(f"{info.records:,} records, {sum(info.rows.values()):,} rows")
+    for reason, count in sorted(info.rows.items(), key=lambda item: (item[0] != "kept", -item[1], item[0])):
+        click.echo(f"  {reason:<30}{count:>12,}")
+    for note, count in info.notes.items():
+        click.echo(f"  note: {note[:60]} ({count:,})", err=True)
+
+
+@contextmanager
+def _bar(hidden: bool) -> Iterator[Callable[[int, int], None]]:
+    """A progress bar over compressed bytes on stderr, gone when it is done."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True, disable=hidden) as progress:
+        task = progress.add_task("prepare", total=None)
+
+        def advance(done: int, total: int) -> None:
+            progress.update(task, completed=done, total=total)
+
+        yield advance
