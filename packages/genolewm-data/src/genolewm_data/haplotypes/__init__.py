@@ -1,0 +1,1 @@
+"""Real haplotypes out of a phased VCF."""
