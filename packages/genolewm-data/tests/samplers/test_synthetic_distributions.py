@@ -22,10 +22,6 @@ def chi_square_p(observed, expected):
     return 1 - NormalDist().cdf(z)
 
 
-def even_p(counts):
-    return chi_square_p(counts, np.full(len(counts), sum(counts) / len(counts)))
-
-
 def p_values(n_edits, seed, window_bp=12_288):
     """p of every promise over `n_edits` edits of each kind, rounded up to whole batches."""
     rng = np.random.Generator(np.random.PCG64(7))
@@ -33,7 +29,12 @@ def p_values(n_edits, seed, window_bp=12_288):
     window = EditableWindow(text, 64)
     words = SlotWords(seed)
     room = window_bp - 128
-    counts = {}
+    counts, expected = {}, {"insertion length": _GEOMETRIC, "deletion length": _GEOMETRIC}
+
+    def add_places(name, pos, n_places):
+        # Bins of 48ths of the places do not all have the same number of them.
+        expected[name] = np.bincount(np.arange(n_places) * _BINS // n_places) / n_places
+        add(name, (pos - 64) * _BINS // n_places, _BINS)
 
     def add(name, values, n_cells):
         counts[name] = counts.get(name, 0) + np.bincount(values, minlength=n_cells)[:n_cells]
@@ -44,14 +45,14 @@ def p_values(n_edits, seed, window_bp=12_288):
         snv, indel, mnv = (draw(window, part, low, high) for draw in (snv_draws, indel_draws, mnv_draws))
         assert (snv.ref == window.digits[snv.pos]).all()
         assert (snv.ref != snv.alt).all()
-        add("snv place", (snv.pos - 64) * _BINS // room, _BINS)
+        add_places("snv place", snv.pos, room)
         add("snv substitution", (snv.alt - snv.ref) % 4 - 1, 3)
         add("indel kind", indel.insertion.astype(int), 2)
         add("insertion length", indel.size_bp[indel.insertion] - 1, 15)
         add("deletion length", indel.size_bp[~indel.insertion] - 1, 15)
-        add("insertion place", (indel.pos[indel.insertion] - 64) * _BINS // room, _BINS)
+        add_places("insertion place", indel.pos[indel.insertion], room)
         one = ~indel.insertion & (indel.size_bp == 3)
-        add("deletion of 3 place", (indel.pos[one] - 64) * _BINS // (room - 3), _BINS)
+        add_places("deletion of 3 place", indel.pos[one], room - 3)
         add("first inserted bases", indel.bases[:, 0] * 16 + indel.bases[:, 1] * 4 + indel.bases[:, 14], 64)
         rows = np.arange(len(part))
         last = mnv.size_bp - 1
@@ -63,10 +64,13 @@ def p_values(n_edits, seed, window_bp=12_288):
         add("mnv length", mnv.size_bp - 2, 7)
         add("mnv outer bases", (ends[0] - 1) * 3 + ends[1] - 1, 9)
         add("mnv inner bases", (mnv.alt[:, 1] * 4 + mnv.alt[:, 2])[mnv.size_bp > 3], 16)
-        add("mnv of 5 place", (mnv.pos[last == 4] - 64) * _BINS // (room - 4), _BINS)
-    lengths = [name for name in counts if name in ("insertion length", "deletion length")]
-    p = {name: even_p(c) for name, c in counts.items() if name not in lengths}
-    return p | {name: chi_square_p(counts[name], counts[name].sum() * _GEOMETRIC) for name in lengths}
+        add_places("mnv of 5 place", mnv.pos[last == 4], room - 4)
+    return {
+        name: chi_square_p(
+            observed, observed.sum() * expected.get(name, np.full(len(observed), 1 / len(observed)))
+        )
+        for name, observed in counts.items()
+    }
 
 
 def test_the_p_value_agrees_with_a_printed_table():

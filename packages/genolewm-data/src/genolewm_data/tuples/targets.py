@@ -12,7 +12,7 @@ branch of its own: a causal encoder gives both the same states.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from genolewm_core.genome.alleles import Replacement
@@ -109,7 +109,7 @@ def _wanted(window: EditableWindow, sample: TrainingTuple, radius_tok: int) -> l
 
 
 def _branches(window: EditableWindow, steps: Sequence[_Wanted]) -> dict[Replacement, Branch]:
-    """Branches of the changes, each as long as the longest step needs."""
+    """Branches of the changes, each as long as the longest step needs; their tokens count from the first of them."""
     if not steps:
         return {}
     changes = sorted({step.change for step in steps}, key=lambda c: (c.start, c.end, c.alt))
@@ -119,8 +119,7 @@ def _branches(window: EditableWindow, steps: Sequence[_Wanted]) -> dict[Replacem
     reach = max(step.spans[-1].ref_tok + step.spans[-1].n_ref_tok - step.change.start // K for step in steps)
     stretch = Window(K * origin, window.length)
     plan = plan_pass(StrandView(window), stretch, changes, Spans(reach, ll_tok=0, marginal=False))
-    pairs = zip(changes, plan.branches, strict=True)
-    return {c: replace(b, first_tok=c.start // K) for c, b in pairs if b is not None}
+    return {c: b for c, b in zip(changes, plan.branches, strict=True) if b is not None}
 
 
 def _shared(steps: Sequence[_Wanted], planned: Mapping[Replacement, Branch]) -> TupleTargets:
@@ -138,13 +137,20 @@ def _shared(steps: Sequence[_Wanted], planned: Mapping[Replacement, Branch]) -> 
 
 
 def _cut(branch: Branch, step: _Wanted) -> Branch:
+    # Not dataclasses.replace, which takes as long as the rest of a target.
     codes = branch.codes[: step.n_tok].copy()
     last = step.spans[-1]
-    return replace(
-        branch,
+    first = step.change.start // K
+    return Branch(
+        first_tok=first,
         codes=codes,
-        ref_state_tok=last.ref_tok + last.n_ref_tok - branch.first_tok,
+        net=branch.net,
+        in_one_tok=branch.in_one_tok,
+        ref_state_tok=last.ref_tok + last.n_ref_tok - first,
         alt_state_tok=step.n_tok,
+        ref_ll_tok=0,
+        alt_ll_tok=0,
+        after_tok=branch.after_tok,
         n_in_span=bool((codes < 0).any()),
         truncated=False,
         pack=-1,
