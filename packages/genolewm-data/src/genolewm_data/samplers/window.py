@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from genolewm_core.scoring.sixmer import K, base_digits
+from genolewm_core.scoring.sixmer import BASE_ORDER, K
 from genolewm_core.scoring.states import ReferenceWindow
 
 if TYPE_CHECKING:
@@ -19,6 +19,10 @@ __all__ = ["MIN_MARGIN_BP", "EditableWindow", "Int64", "edge_margin"]
 Int64 = npt.NDArray[np.int64]
 
 MIN_MARGIN_BP = 64
+
+# As core's base_digits, in bytes: a fourth of the time, and every window goes through it.
+_DIGIT = np.full(256, -1, dtype=np.int8)
+_DIGIT[np.frombuffer(BASE_ORDER.encode(), dtype=np.uint8)] = np.arange(len(BASE_ORDER))
 
 
 def edge_margin(radius_tok: int) -> int:
@@ -41,7 +45,7 @@ class EditableWindow:
         margin_bp: see `edge_margin`.
         contig: name in the reference, or None for a window without a place.
         start: 0-based place of the first base on the contig; 0 without a place.
-        digits: int32 (len,), index of every base in `sixmer.BASE_ORDER`, −1 for any other.
+        digits: int8 (len,), index of every base in `sixmer.BASE_ORDER`, −1 for any other.
         rooms: (start, end) in window coordinates, 0-based half-open, sorted.
     """
 
@@ -49,11 +53,11 @@ class EditableWindow:
     margin_bp: int
     contig: str | None = None
     start: int = 0
-    digits: npt.NDArray[np.int32] = field(init=False, repr=False)
+    digits: npt.NDArray[np.int8] = field(init=False, repr=False)
     rooms: tuple[tuple[int, int], ...] = field(init=False)
 
     def __post_init__(self) -> None:
-        digits = base_digits(self.text)
+        digits = _DIGIT.take(np.frombuffer(self.text.encode("ascii"), dtype=np.uint8))
         object.__setattr__(self, "digits", digits)
         object.__setattr__(self, "rooms", _rooms(digits, self.margin_bp))
 
@@ -106,7 +110,7 @@ class EditableWindow:
         return found
 
 
-def _rooms(digits: npt.NDArray[np.int32], margin_bp: int) -> tuple[tuple[int, int], ...]:
+def _rooms(digits: npt.NDArray[np.int8], margin_bp: int) -> tuple[tuple[int, int], ...]:
     other = np.flatnonzero(digits < 0)
     edges = np.concatenate([[-1], other, [len(digits)]])
     begins, ends = edges[:-1] + 1 + margin_bp, edges[1:] - margin_bp

@@ -5,20 +5,22 @@ and a target is a branch on the window's trunk as in scoring. A tuple of K edits
 with a target of its own, pooled at every edit that the step has applied: an edit to the right of a pooled
 span cannot move that span's state, so one span would not show them all.
 
-A step that reads only tokens which a longer step reads as well, one after the other from the same start, needs no
-branch of its own: a causal encoder gives both the same states.
+A step whose last span ends before the next edit's first changed token needs no branch of its own: the next step's
+branch begins with the same tokens, and a causal encoder gives them the same states.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import numpy as np
+import numpy.typing as npt
+
 from genolewm_core.genome.alleles import Replacement
-from genolewm_core.scoring.branches import Branch, Spans, plan_pass
-from genolewm_core.scoring.cells import StrandView, Window
-from genolewm_core.scoring.sixmer import K
+from genolewm_core.scoring.branches import Branch
+from genolewm_core.scoring.sixmer import K, sixmer_codes
 from genolewm_data.samplers import EditableWindow
 from genolewm_data.tuples.training import TrainingTuple
 
@@ -87,8 +89,12 @@ def plan_targets(
         ValueError: a span leaves the window, whose margin is too narrow for this radius.
     """
     wanted = [_wanted(window, sample, radius_tok) for sample in samples]
-    planned = _branches(window, [step for steps in wanted for step in steps])
-    return [_shared(steps, planned) for steps in wanted]
+    alleles = [_allele(window, step) for steps in wanted for step, shared in steps if not shared]
+    # One look-up for the window: for every branch by itself it would cost several times as much.
+    codes = sixmer_codes("".join(alleles))
+    ends = np.cumsum([len(allele) // K for allele in alleles], dtype=np.int64)
+    parts = iter(np.split(codes, ends[:-1]))
+    return [_targets(steps, parts) for steps in wanted]
 
 
 class _Wanted(NamedTuple):
@@ -99,67 +105,60 @@ class _Wanted(NamedTuple):
     spans: tuple[PooledSpan, ...]
 
 
-def _wanted(window: EditableWindow, sample: TrainingTuple, radius_tok: int) -> list[_Wanted]:
+def _wanted(window: EditableWindow, sample: TrainingTuple, radius_tok: int) -> list[tuple[_Wanted, bool]]:
+    """The steps from the last one back, and whether a step's rows are in the branch of the one after it."""
     changes = [edit.change for edit in sample.edits]
-    steps = []
-    for k, composite in enumerate(sample.steps(window.text), 1):
+    steps: list[tuple[_Wanted, bool]] = []
+    changed_tok = 0
+    for k, composite in reversed(list(enumerate(sample.steps(window.text), 1))):
         spans = _spans(changes[:k], radius_tok)
-        steps.append(_Wanted(composite, spans[-1].alt_tok + spans[-1].n_alt_tok, spans))
+        n_tok = spans[-1].alt_tok + spans[-1].n_alt_tok
+        steps.append((_Wanted(composite, n_tok, spans), n_tok <= changed_tok))
+        changed_tok = spans[-1].alt_tok
     return steps
 
 
-def _branches(window: EditableWindow, steps: Sequence[_Wanted]) -> dict[Replacement, Branch]:
-    """Branches of the changes, each as long as the longest step needs; their tokens count from the first of them."""
-    if not steps:
-        return {}
-    changes = sorted({step.change for step in steps}, key=lambda c: (c.start, c.end, c.alt))
-    origin = changes[0].start // K
-    # Core's plan has one span for all; what a step does not need is cut off its branch afterwards. Nothing is
-    # encoded here, so the plan may begin at the first branch.
-    reach = max(step.spans[-1].ref_tok + step.spans[-1].n_ref_tok - step.change.start // K for step in steps)
-    stretch = Window(K * origin, window.length)
-    plan = plan_pass(StrandView(window), stretch, changes, Spans(reach, ll_tok=0, marginal=False))
-    return {c: b for c, b in zip(changes, plan.branches, strict=True) if b is not None}
+def _allele(window: EditableWindow, step: _Wanted) -> str:
+    """Bases of a step's branch: whole six-mers from the first that differs."""
+    change, first = step.change, K * (step.change.start // K)
+    length = K * step.n_tok
+    tail = change.end + max(0, length - (change.start - first) - len(change.alt))
+    allele = (window.text[first : change.start] + change.alt + window.text[change.end : tail])[:length]
+    last = step.spans[-1]
+    if len(allele) < length or K * (last.ref_tok + last.n_ref_tok) > window.length:
+        raise ValueError("a pooled span leaves the window: the margin is too narrow for this radius")
+    return allele
 
 
-def _shared(steps: Sequence[_Wanted], planned: Mapping[Replacement, Branch]) -> TupleTargets:
+def _targets(steps: Sequence[tuple[_Wanted, bool]], parts: Iterator[npt.NDArray[np.int32]]) -> TupleTargets:
     branches: list[Branch] = []
     targets: list[TargetStep] = []
-    # From the last step back: the longest branch comes first, and earlier steps look for their tokens in it.
-    for step in reversed(steps):
-        branch = planned.get(step.change)
-        if branch is None or len(branch.codes) < step.n_tok:
-            raise ValueError("a pooled span leaves the window: the margin is too narrow for this radius")
-        if not (branches and _begins_with(branches[-1], branch, step.n_tok)):
-            branches.append(_cut(branch, step))
+    for step, shared in steps:
+        if not shared:
+            branches.append(_branch(step, next(parts)))
         targets.append(TargetStep(len(branches) - 1, step.spans))
     return TupleTargets(tuple(branches), tuple(reversed(targets)))
 
 
-def _cut(branch: Branch, step: _Wanted) -> Branch:
-    # Not dataclasses.replace, which takes as long as the rest of a target.
-    codes = branch.codes[: step.n_tok].copy()
-    last = step.spans[-1]
-    first = step.change.start // K
+def _branch(step: _Wanted, codes: npt.NDArray[np.int32]) -> Branch:
+    """What `plan_pass` makes of the change, which lays out a trunk and packs as well."""
+    change, last = step.change, step.spans[-1]
+    first = change.start // K
     return Branch(
         first_tok=first,
         codes=codes,
-        net=branch.net,
-        in_one_tok=branch.in_one_tok,
+        net=change.net,
+        in_one_tok=change.net == 0 and (change.end - 1) // K == first,
         ref_state_tok=last.ref_tok + last.n_ref_tok - first,
         alt_state_tok=step.n_tok,
         ref_ll_tok=0,
         alt_ll_tok=0,
-        after_tok=branch.after_tok,
+        after_tok=-(-(change.start + len(change.alt)) // K) - first,
         n_in_span=bool((codes < 0).any()),
         truncated=False,
         pack=-1,
         slot=-1,
     )
-
-
-def _begins_with(longer: Branch, branch: Branch, n_tok: int) -> bool:
-    return len(longer.codes) >= n_tok and bool((longer.codes[:n_tok] == branch.codes[:n_tok]).all())
 
 
 def _spans(changes: Sequence[Replacement], radius_tok: int) -> tuple[PooledSpan, ...]:
