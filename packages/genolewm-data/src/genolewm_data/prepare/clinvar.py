@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
+import polars as pl
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from genolewm_data.prepare.header import Header
 from genolewm_data.prepare.labels import read_significance, read_stars
-from genolewm_data.prepare.releases import Allele, Row, mismatch, value_of
+from genolewm_data.prepare.releases import Row, mismatch, value_of
 
 __all__ = ["ClinvarReader", "clinvar_reader"]
 
@@ -55,21 +56,37 @@ class ClinvarReader:
         """See `ReleaseReader`."""
         return {"by_allele": self.by_allele, "lacking_fields": list(self.lacking)}
 
-    def alleles(self, record: Sequence[str], counts: Counter[str], notes: Counter[str]) -> Sequence[Allele]:
+    def alleles(self, records: pl.DataFrame, counts: Counter[str], notes: Counter[str]) -> pl.DataFrame:
         """Every classified allele; see `ReleaseReader`."""
-        alt, info = record[4], record[7]
-        significance, review = value_of(info, "CLNSIG"), value_of(info, "CLNREVSTAT")
-        shared = (
-            _genes(value_of(info, "GENEINFO")),
-            _terms(value_of(info, "MC")),
-            record[2] if record[2] != "." else None,
+        optional = {"GENEINFO": "gene", "MC": "consequence"}
+        columns = [
+            pl.lit(None, pl.String).alias(name) if key in self.lacking else value_of(key).alias(name)
+            for key, name in optional.items()
+        ]
+        rows = records.select(
+            "pos",
+            "ref",
+            "alt",
+            value_of("CLNSIG").alias("significance"),
+            value_of("CLNREVSTAT").alias("review_status"),
+            *columns,
+            pl.when(pl.col("id") != ".").then("id").alias("id"),
+            value_of("CLNALLE").alias("numbers")
+            if self.by_allele
+            else pl.lit(None, pl.String).alias("numbers"),
         )
         if self.by_allele:
-            return _of_alleles(alt.split(","), info, significance, review, shared, counts, notes)
-        if "," in alt:
-            counts["allele_not_named"] += 1 + alt.count(",")
-            return ()
-        return ((alt, _values(significance, review, shared, notes)),)
+            rows = _of_alleles(rows, counts)
+        else:
+            several = rows.filter(pl.col("alt").str.contains(",", literal=True))
+            if several.height:
+                counts["allele_not_named"] += several["alt"].str.count_matches(",", literal=True).sum()
+                counts["allele_not_named"] += several.height
+                rows = rows.filter(~pl.col("alt").str.contains(",", literal=True))
+        rows = _mapped(rows, "gene", {"gene": pl.String}, lambda text: (_genes(text),))
+        rows = _mapped(rows, "consequence", {"consequence": pl.String}, lambda text: (_terms(text),))
+        rows = _labelled(rows, notes)
+        return rows.select("pos", "ref", "alt", *(field.name for field in self.fields))
 
     def merge(self, first: Row, second: Row) -> tuple[Row, str]:
         """Equal labels: the better reviewed stays; others: a conflict. See `ReleaseReader`."""
@@ -114,53 +131,70 @@ def clinvar_reader(headers: Sequence[Header], release: str) -> ClinvarReader:
     return readers[0]
 
 
-def _of_alleles(
-    alts: list[str],
-    info: str,
-    significance: str | None,
-    review: str | None,
-    shared: tuple[str | None, ...],
-    counts: Counter[str],
-    notes: Counter[str],
-) -> list[Allele]:
-    """Rows of a record whose CLN fields have an entry for each allele that CLNALLE names."""
-    numbers = (value_of(info, "CLNALLE") or "").split(",")
-    entries = (significance or "").split(",")
-    reviews = (review or "").split(",")
-    if not len(numbers) == len(entries) == len(reviews):
-        counts["allele_not_named"] += len(alts)
-        return []
+def _of_alleles(rows: pl.DataFrame, counts: Counter[str]) -> pl.DataFrame:
+    """One row an ALT, of records whose CLN fields have an entry for each allele that CLNALLE names."""
     kept = []
-    for number, alt in enumerate(alts, 1):
-        mine = [i for i, named in enumerate(numbers) if named == str(number)]
-        if not mine:
-            counts["allele_not_classified"] += 1
+    for row in rows.iter_rows(named=True):
+        alts = row["alt"].split(",")
+        numbers, entries, reviews = (
+            (row[name] or "").split(",") for name in ("numbers", "significance", "review_status")
+        )
+        if not len(numbers) == len(entries) == len(reviews):
+            counts["allele_not_named"] += len(alts)
             continue
-        said, reviewed = "|".join(entries[i] for i in mine), "|".join(reviews[i] for i in mine)
-        kept.append((alt, _values(said or None, reviewed or None, shared, notes)))
-    return kept
+        for number, alt in enumerate(alts, 1):
+            mine = [i for i, named in enumerate(numbers) if named == str(number)]
+            if not mine:
+                counts["allele_not_classified"] += 1
+                continue
+            said, reviewed = "|".join(entries[i] for i in mine), "|".join(reviews[i] for i in mine)
+            kept.append({**row, "alt": alt, "significance": said or None, "review_status": reviewed or None})
+    return pl.DataFrame(kept, rows.schema)
 
 
-def _values(
-    significance: str | None, review: str | None, shared: tuple[str | None, ...], notes: Counter[str]
-) -> tuple[Any, ...]:
-    meant = read_significance(significance or "")
-    for term in meant.unknown:
-        notes[f"CLNSIG {term}"] += 1
-    stars = read_stars(review) if review is not None else None
-    if stars is None and review is not None:
-        notes[f"CLNREVSTAT {review}"] += 1
-    conflicting = meant.conflicting or (review is not None and "conflicting" in review)
-    return (meant.label, significance, conflicting, stars, review, *shared)
+def _labelled(rows: pl.DataFrame, notes: Counter[str]) -> pl.DataFrame:
+    def significance(text: str | None) -> tuple[str, bool]:
+        meant = read_significance(text or "")
+        for term in meant.unknown:
+            notes[f"CLNSIG {term}"] += rows.filter(pl.col("significance") == text).height
+        return meant.label, meant.conflicting
+
+    def review(text: str | None) -> tuple[int | None, bool]:
+        if text is None:
+            return None, False
+        stars = read_stars(text)
+        if stars is None:
+            notes[f"CLNREVSTAT {text}"] += rows.filter(pl.col("review_status") == text).height
+        return stars, "conf" in text and "no_conf" not in text
+
+    rows = _mapped(rows, "significance", {"label": pl.String, "differ": pl.Boolean}, significance)
+    rows = _mapped(rows, "review_status", {"stars": pl.Int8, "disputed": pl.Boolean}, review)
+    return rows.with_columns(conflicting=pl.col("differ") | pl.col("disputed"))
 
 
-@lru_cache(maxsize=65_536)
+def _mapped(
+    rows: pl.DataFrame,
+    column: str,
+    columns: dict[str, type[pl.DataType]],
+    function: Callable[[str | None], tuple[Any, ...]],
+) -> pl.DataFrame:
+    """Columns made of the texts of another by a function, which is called once for each text that there is."""
+    encoded = pc.dictionary_encode(rows[column].to_arrow(), null_encoding="encode")
+    made = [function(text) for text in encoded.dictionary.to_pylist()]
+    places = pl.Series(
+        pl.from_arrow(encoded.indices)
+    )  # not through NumPy: pyarrow would import pandas for it
+    return rows.with_columns(
+        pl.Series(name, [values[i] for values in made], dtype=dtype).gather(places)
+        for i, (name, dtype) in enumerate(columns.items())
+    )
+
+
 def _genes(text: str | None) -> str | None:
     """Symbols of `SYMBOL:number|SYMBOL:number`, between bars."""
     return None if text is None else "|".join(one.rsplit(":", 1)[0] for one in text.split("|"))
 
 
-@lru_cache(maxsize=65_536)
 def _terms(text: str | None) -> str | None:
     """Words of `SO:number|term,SO:number|term`, each once, between bars."""
     return None if text is None else "|".join(dict.fromkeys(one.split("|")[-1] for one in text.split(",")))

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any
 
+import polars as pl
 import pyarrow as pa
 
 from genolewm_data.prepare.header import Header
-from genolewm_data.prepare.releases import Allele, Row, mismatch, value_of
+from genolewm_data.prepare.releases import Row, mismatch, value_of
 
 __all__ = ["MIN_AF", "RELEASES", "GnomadReader", "Release", "gnomad_reader"]
 
@@ -96,50 +97,49 @@ class GnomadReader:
             "unknown_populations": list(self.unknown),
         }
 
-    def alleles(self, record: Sequence[str], counts: Counter[str], notes: Counter[str]) -> Sequence[Allele]:
+    def alleles(self, records: pl.DataFrame, counts: Counter[str], notes: Counter[str]) -> pl.DataFrame:
         """PASS alleles that are frequent enough; see `ReleaseReader`."""
-        alt, filters, info = record[4], record[6], record[7]
-        if filters != "PASS":
-            counts["filter_missing" if filters == "." else "not_pass"] += 1 + alt.count(",")
-            return ()
-        text = value_of(info, self.af_key)
-        if text is None:
-            counts["af_missing"] += 1 + alt.count(",")
-            return ()
-        if "," not in alt:
-            af = _frequency(text)
-            if af is not None and af < self.min_af:
-                counts["below_min_af"] += 1
-                return ()
-        alts, texts = alt.split(","), text.split(",")
-        if len(texts) != len(alts):
-            counts["af_malformed"] += len(alts)
-            return ()
-        columns = [self._population(info, name, len(alts), notes) for name in self.populations]
-        kept = []
-        for number, (allele, one) in enumerate(zip(alts, texts, strict=True)):
-            af = _frequency(one)
-            if af is None:
-                counts["af_missing" if one == "." else "af_malformed"] += 1
-            elif af < self.min_af:
-                counts["below_min_af"] += 1
-            else:
-                kept.append((allele, (af, *(column[number] for column in columns), filters)))
-        return kept
+        records = records.with_columns(n=pl.col("alt").str.count_matches(",", literal=True) + 1)
+        passed = pl.col("filter") == "PASS"
+        counts["filter_missing"] += records.filter(pl.col("filter") == ".")["n"].sum()
+        counts["not_pass"] += records.filter(~passed, pl.col("filter") != ".")["n"].sum()
+        records = records.filter(passed).with_columns(af=value_of(self.af_key))
+        counts["af_missing"] += records.filter(pl.col("af").is_null())["n"].sum()
+        records = records.filter(pl.col("af").is_not_null())
+        lists = records.with_columns(pl.col("alt", "af").str.split(","))
+        fits = pl.col("af").list.len() == pl.col("n")
+        counts["af_malformed"] += lists.filter(~fits)["n"].sum()
+        one = lists.filter(fits).with_columns(k=pl.int_ranges(0, pl.col("n"))).explode("alt", "af", "k")
+        counts["af_missing"] += one.filter(pl.col("af") == ".").height
+        one = one.filter(pl.col("af") != ".").with_columns(af=_frequency(pl.col("af"), pl.Float64))
+        counts["af_malformed"] += one["af"].null_count()
+        counts["below_min_af"] += one.filter(pl.col("af") < self.min_af).height
+        kept = one.filter(pl.col("af") >= self.min_af)
+        for name in self.populations:
+            kept = self._with_population(kept, name, notes)
+        return kept.select(
+            "pos",
+            "ref",
+            "alt",
+            "af",
+            *(f"af_{name}" for name in self.populations),
+            pl.col("filter").alias("filters"),
+        )
 
-    def _population(self, info: str, name: str, alts: int, notes: Counter[str]) -> list[float | None]:
-        text = value_of(info, f"{self.af_key}_{name}")
-        if text is None:
-            return [None] * alts
-        values = [_frequency(one) for one in text.split(",")]
-        if len(values) != alts or (None in values and "." not in text):
-            notes["population_af_malformed"] += 1
-            return [None] * alts
-        return values
+    def _with_population(self, kept: pl.DataFrame, name: str, notes: Counter[str]) -> pl.DataFrame:
+        texts = value_of(f"{self.af_key}_{name}").str.split(",")
+        text = pl.when(texts.list.len() == pl.col("n")).then(texts.list.get(pl.col("k"), null_on_oob=True))
+        kept = kept.with_columns(texts.list.join(",").alias("given"), text.alias("text"))
+        kept = kept.with_columns(_frequency(pl.col("text"), pl.Float32).alias(f"af_{name}"))
+        missing = pl.col("given").is_null() | (pl.col("text") == ".").fill_null(False)
+        odd = kept.filter(pl.col(f"af_{name}").is_null() & ~missing).height
+        if odd:
+            notes[f"af_{name} malformed"] += odd
+        return kept.drop("given", "text")
 
     def merge(self, first: Row, second: Row) -> tuple[Row, str]:
-        """The first stays; see `ReleaseReader`."""
-        return first, "duplicate"
+        """The more frequent stays; see `ReleaseReader`."""
+        return max(first, second, key=itemgetter(3)), "duplicate"
 
 
 def gnomad_reader(headers: Sequence[Header], release: str, min_af: float = MIN_AF) -> GnomadReader:
@@ -198,12 +198,9 @@ def _populations(header: Header, prefix: str) -> tuple[tuple[str, ...], tuple[st
     return tuple(sorted(known) + sorted(unknown)), tuple(sorted(unknown))
 
 
-def _frequency(text: str) -> float | None:
-    try:
-        value = float(text)
-    except ValueError:
-        return None
-    return value if math.isfinite(value) and 0.0 <= value <= 1.0 else None
+def _frequency(text: pl.Expr, dtype: type[pl.DataType]) -> pl.Expr:
+    value = text.cast(dtype, strict=False)
+    return pl.when(value.is_between(0.0, 1.0)).then(value)
 
 
 def _said(reader: GnomadReader) -> str:

@@ -10,15 +10,19 @@ from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
 
+import polars as pl
+
 from genolewm_core.artifacts.atomic import publishing, write_atomic
 from genolewm_core.errors import InputError
 from genolewm_core.genome.reference import Reference
 from genolewm_core.jobs import Seat
 from genolewm_data.prepare.releases import ReleaseReader
-from genolewm_data.prepare.shard import HOLD_BP, PartWriter, schema_of
+from genolewm_data.prepare.shard import PartWriter, schema_of
 from genolewm_data.prepare.spelling import Speller
 from genolewm_data.prepare.tabix import Span
-from genolewm_data.prepare.text import blocks_of_lines, unreadable
+from genolewm_data.prepare.text import blocks_of_records, unreadable
+
+_COLUMNS = ("chrom", "pos", "id", "ref", "alt", "qual", "filter", "info")
 
 __all__ = ["Part", "Piece", "PiecesWork", "finished"]
 
@@ -78,15 +82,14 @@ class PiecesWork:
         reference = None if self.reference is None else Reference(self.reference)
 
         def do(piece: Piece) -> tuple[Part, ...]:
-            records = _records(piece)
             seen: set[str] = set()
             parts = []
-            for given, group in groupby(records, key=itemgetter(0)):
+            for given, groups in groupby(_blocks(piece), key=itemgetter(0)):
                 if given in seen:
                     raise _unsorted(piece.path, "contigs are not in one block each")
                 seen.add(given)
-                file = f"{piece.number:04d}-{len(parts):05d}.parquet"
-                parts.append(self._part(piece, given, group, reference, file))
+                file = f"{piece.number:04d}-{len(parts):05d}.arrow"
+                parts.append(self._part(piece, given, groups, reference, file))
             content = json.dumps([asdict(part) for part in parts], sort_keys=True).encode()
             write_atomic(_note(self.folder, piece), content)
             return tuple(parts)
@@ -94,33 +97,27 @@ class PiecesWork:
         return do
 
     def _part(
-        self, piece: Piece, given: str, records: Iterator[list[str]], reference: Reference | None, file: str
+        self,
+        piece: Piece,
+        given: str,
+        groups: Iterator[tuple[str, pl.DataFrame]],
+        reference: Reference | None,
+        file: str,
     ) -> Part:
         counts: Counter[str] = Counter()
         notes: Counter[str] = Counter()
         speller = Speller(given, piece.contig_lengths.get(given), reference)
-        alleles = self.reader.alleles
         n = last_pos = 0
         with publishing(self.folder / file) as temporary:
             writer = PartWriter(
                 temporary, schema_of(self.reader.fields), speller.chrom, self.reader.merge, counts
             )
-            for n, record in enumerate(records, 1):
-                text = record[1]
-                if not text.isdecimal() or len(text) > 18:
-                    raise _malformed(piece.path, given, n, "POS is no whole number")
-                pos = int(text)
-                if pos < last_pos:
-                    raise _unsorted(piece.path, f"a position falls at record {n} of contig {given}")
-                last_pos = pos
-                for alt, values in alleles(record, counts, notes):
-                    spelled = speller.spell(pos, record[3], alt)
-                    if isinstance(spelled, str):
-                        counts[spelled] += 1
-                    elif pos - spelled[0] > HOLD_BP:
-                        counts["moved_too_far"] += 1
-                    else:
-                        writer.add((*spelled, *values), pos)
+            for _, records in groups:
+                _refuse_unsorted(piece, given, records["pos"], n, last_pos)
+                n += records.height
+                last_pos = records["pos"][-1]
+                alleles = self.reader.alleles(records, counts, notes)
+                writer.add(speller.spell_all(alleles, counts), last_pos)
             if piece.span is not None and n != piece.span.records:
                 raise unreadable(
                     piece.path,
@@ -132,7 +129,7 @@ class PiecesWork:
                 )
             writer.close()
         return Part(
-            given, speller.chrom, file, n, dict(counts), dict(notes), speller.checked, speller.mismatched
+            given, speller.chrom, file, n, dict(+counts), dict(notes), speller.checked, speller.mismatched
         )
 
 
@@ -149,30 +146,47 @@ def _note(folder: Path, piece: Piece) -> Path:
     return folder / f"{piece.number:04d}.json"
 
 
-def _records(piece: Piece) -> Iterator[list[str]]:
-    """The first eight columns of each record."""
+def _blocks(piece: Piece) -> Iterator[tuple[str, pl.DataFrame]]:
+    """Records in blocks of one contig each, with the contig's name."""
     span = piece.span
     n = 0
-    for lines in blocks_of_lines(piece.path, 0 if span is None else span.offset):
-        for line in lines:
-            record = line.split("\t", 8)
-            if len(record) < 8:
-                if line and not line.startswith("#"):
-                    raise _malformed(piece.path, record[0], n + 1, f"{len(record)} columns between tabs")
-                continue
-            if span is not None and record[0] != span.chrom:
+    for text in blocks_of_records(piece.path, *((span.offset, span.end) if span else ())):
+        records = pl.read_csv(
+            text,
+            separator="\t",
+            has_header=False,
+            quote_char=None,
+            schema=dict.fromkeys(_COLUMNS, pl.String),
+            truncate_ragged_lines=True,  # genotypes, where there are any
+        )
+        records = records.filter(pl.any_horizontal(pl.all().is_not_null()))  # empty lines
+        for _, block in records.group_by(pl.col("chrom").rle_id().alias("run"), maintain_order=True):
+            given = block["chrom"][0] or ""
+            if span is not None and given != span.chrom:
                 return
-            if record[0].startswith("#"):
-                continue  # the line of the columns' names
-            n += 1
-            yield record
+            numbered = block.with_columns(pl.col("pos").cast(pl.Int64, strict=False))
+            wrong = numbered.filter(pl.col("pos").is_null() | pl.col("info").is_null())
+            if wrong.height:
+                at = numbered.select((pl.col("pos").is_null() | pl.col("info").is_null()).arg_true())
+                short = wrong["info"][0] is None
+                found = "fewer than 8 columns" if short else "POS is no whole number"
+                raise _malformed(piece.path, n + 1 + at.item(0, 0), found)
+            n += block.height
+            yield given, numbered.drop("chrom", "qual")
 
 
-def _malformed(path: Path, contig: str, record: int, found: str) -> InputError:
+def _refuse_unsorted(piece: Piece, given: str, pos: pl.Series, before: int, last_pos: int) -> None:
+    falls = pos < pos.shift(1, fill_value=last_pos)
+    if falls.any():
+        at = before + 1 + int(falls.arg_max() or 0)
+        raise _unsorted(piece.path, f"a position falls at record {at:,} of contig {given[:40]}")
+
+
+def _malformed(path: Path, record: int, found: str) -> InputError:
     return unreadable(
         path,
         "has a malformed or cut record",
-        where=f"{path.name}, record {record} of contig {contig[:40]}",
+        where=f"{path.name}, record {record:,} of what was to be read",
         expected="at least 8 columns between tabs, POS a whole number",
         found=found,
     )

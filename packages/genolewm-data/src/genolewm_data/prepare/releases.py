@@ -1,19 +1,18 @@
-"""What a reader of one kind of release does, and how it finds a value in INFO."""
+"""What a reader of one kind of release does, and how it finds values in INFO."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 from typing import Any, Protocol
 
+import polars as pl
 import pyarrow as pa
 
 from genolewm_core.errors import InputError
 
-__all__ = ["Allele", "ReleaseReader", "Row", "mismatch", "value_of"]
+__all__ = ["ReleaseReader", "Row", "mismatch", "value_of"]
 
-Allele = tuple[str, tuple[Any, ...]]
-"""One ALT as given, and the values of the columns behind `alt`."""
+_LONGEST = 4_096
 
 Row = tuple[Any, ...]
 """pos, ref, alt, and the values of the columns behind."""
@@ -36,13 +35,16 @@ class ReleaseReader(Protocol):
         """What decides rows, for the shard's description."""
         ...
 
-    def alleles(self, record: Sequence[str], counts: Counter[str], notes: Counter[str]) -> Sequence[Allele]:
-        """The alleles of a record that are wanted; the others are counted by reason.
+    def alleles(self, records: pl.DataFrame, counts: Counter[str], notes: Counter[str]) -> pl.DataFrame:
+        """The alleles of records that are wanted, one a row, in order; the others are counted by reason.
 
         Args:
-            record: the columns CHROM to INFO.
+            records: columns pos (a number), id, ref, alt, filter and info (text, as given).
             counts: reasons, one for each ALT that is not returned.
             notes: other things worth a report.
+
+        Returns:
+            Columns pos, ref and alt as given, one ALT a row, and `fields`.
         """
         ...
 
@@ -51,19 +53,18 @@ class ReleaseReader(Protocol):
         ...
 
 
-def value_of(info: str, key: str) -> str | None:
-    """The text of an INFO key; None when the record lacks it or has no value for it."""
-    sign = f"{key}="
-    if info.startswith(sign):
-        start = len(sign)
-    else:
-        start = info.find(f";{sign}")
-        if start < 0:
-            return None
-        start += len(sign) + 1
-    end = info.find(";", start)
-    value = info[start:] if end < 0 else info[start:end]
-    return None if value in ("", ".") else value
+def value_of(key: str) -> pl.Expr:
+    """The text of an INFO key; null when the record lacks it or has no value for it.
+
+    Values longer than 4,096 characters count as none: nothing that is read here is so long.
+    """
+    info, sign = pl.col("info"), f"{key}="
+    first = pl.when(info.str.starts_with(sign)).then(pl.lit(len(sign), pl.UInt32))
+    start = first.otherwise(info.str.find(f";{sign}", literal=True) + len(sign) + 1)
+    # Searching for text and cutting a short piece there is several times faster than a regular expression: what
+    # lies behind a value is copied, and may be many thousand characters.
+    value = info.str.slice(start, _LONGEST + 1).str.splitn(";", 2).struct[0]
+    return pl.when(~value.is_in(["", "."]) & (value.str.len_bytes() <= _LONGEST)).then(value)
 
 
 def mismatch(name: str, release: str, what: str, *, expected: str, found: str) -> InputError:

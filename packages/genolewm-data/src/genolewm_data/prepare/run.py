@@ -18,7 +18,6 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from genolewm_core.artifacts.atomic import publishing, write_atomic, writing
 from genolewm_core.artifacts.manifest import canonical_json
@@ -28,7 +27,7 @@ from genolewm_core.jobs import Here, Processes, Task, run_tasks
 from genolewm_data.prepare.header import Header
 from genolewm_data.prepare.pieces import Part, Piece, PiecesWork, finished
 from genolewm_data.prepare.releases import ReleaseReader
-from genolewm_data.prepare.shard import SCHEMA_VERSION, ShardInfo, Source, join, schema_of
+from genolewm_data.prepare.shard import SCHEMA_VERSION, ShardInfo, Source, join, read_part, schema_of
 from genolewm_data.prepare.tabix import read_index
 from genolewm_data.prepare.text import unreadable
 
@@ -189,7 +188,7 @@ def _describe(
         rows.update(part.rows)
         notes.update(part.notes)
         if "label" in [field.name for field in reader.fields]:
-            column = pq.read_table(folder / part.file, columns=["label"])["label"]
+            column = read_part(folder / part.file)["label"]
             for entry in pc.value_counts(column).to_pylist():
                 labels[entry["values"]] += entry["counts"]
     dates = sorted({header.file_date for header in request.headers if header.file_date})

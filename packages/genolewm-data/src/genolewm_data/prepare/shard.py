@@ -3,35 +3,33 @@
 from __future__ import annotations
 
 import json
-from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pyarrow as pa
+import pyarrow.ipc
 import pyarrow.parquet as pq
 
 from genolewm_core.errors import InputError
 from genolewm_data.prepare.releases import Row
+from genolewm_data.prepare.spelling import HOLD_BP
 
 __all__ = [
-    "HOLD_BP",
     "SCHEMA_VERSION",
     "PartWriter",
     "ShardInfo",
     "Source",
     "join",
+    "read_part",
     "read_shard_info",
     "schema_of",
 ]
 
 SCHEMA_VERSION = "1.0.0"
-HOLD_BP = 100_000
-"""How far left of its record an allele may come to lie: rows are held back until no record can move before them."""
-
 _ROW_GROUP = 65_536
 _PENDING = 50_000
 _KEY = b"genolewm"
@@ -42,7 +40,7 @@ _HEAD = (
     pa.field("alt", pa.string(), nullable=False),
 )
 _OPTIONS: dict[str, Any] = {"compression": "zstd", "compression_level": 3, "write_statistics": True}
-_SPELLING = itemgetter(0, 1, 2)
+_SPELLING = ("pos", "ref", "alt")
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +121,8 @@ def schema_of(fields: Sequence[pa.Field]) -> pa.Schema:
 class PartWriter:
     """Writes the rows of one contig in order of pos, ref and alt, each spelling once.
 
-    Rows may be added up to `HOLD_BP` out of order; no more than those of such a stretch are held.
+    Rows may be added up to `HOLD_BP` out of order; no more than those of such a stretch are held. The file is
+    Arrow's, uncompressed: it is read once, to be joined with others.
 
     Args:
         path: file to write.
@@ -145,63 +144,91 @@ class PartWriter:
         self._chrom = chrom
         self._merge = merge
         self._counts = counts
-        self._pending: list[Row] = []
+        self._pending: list[pl.DataFrame] = []
+        self._held = 0
         self._limit = _PENDING
-        self._ready: list[Row] = []
-        self._file = pq.ParquetWriter(path, schema, **_OPTIONS)
+        self._ready: list[pl.DataFrame] = []
+        self._file = pa.ipc.new_file(path, schema)
 
-    def add(self, row: Row, record_pos: int) -> None:
-        """Add a row.
+    def add(self, rows: pl.DataFrame, record_pos: int) -> None:
+        """Add rows.
 
         Args:
-            row: its pos is at most `HOLD_BP` below `record_pos`.
-            record_pos: 1-based position of its record; never falls from call to call.
+            rows: columns pos, ref, alt and those behind.
+            record_pos: 1-based position that no later record lies before.
         """
-        self._pending.append(row)
-        if len(self._pending) >= self._limit:
+        if rows.height:
+            self._pending.append(rows)
+            self._held += rows.height
+        if self._held >= self._limit:
             self._release(record_pos - HOLD_BP)
             # Where many rows lie close together, the next look must not come at once.
-            self._limit = max(_PENDING, 2 * len(self._pending))
+            self._limit = max(_PENDING, 2 * self._held)
 
     def close(self) -> None:
         """Write what is held and finish the file."""
         self._release(None)
-        self._write(len(self._ready))
+        self._write(everything=True)
         self._file.close()
 
     def _release(self, before_pos: int | None) -> None:
-        rows = sorted(self._pending, key=_SPELLING)
-        cut = len(rows) if before_pos is None else bisect_left(rows, before_pos, key=itemgetter(0))
-        self._pending = rows[cut:]
-        ready = self._ready
+        if not self._pending:
+            return
+        rows = pl.concat(self._pending).sort(*_SPELLING, maintain_order=True)
+        self._pending = []
+        if before_pos is not None:
+            held = rows.filter(pl.col("pos") >= before_pos)
+            rows = rows.filter(pl.col("pos") < before_pos)
+            self._pending = [held]
+        self._held = sum(frame.height for frame in self._pending)
+        self._ready.append(self._each_once(rows))
+        self._write(everything=False)
+
+    def _each_once(self, rows: pl.DataFrame) -> pl.DataFrame:
+        again = pl.all_horizontal(pl.col(name) == pl.col(name).shift() for name in _SPELLING).fill_null(False)
+        if not rows.select(again.any()).item():
+            return rows
+        rows = rows.with_columns((~again).cum_sum().alias("group"))
+        several = pl.len().over("group") > 1
+        merged: list[Row] = []
         last = None
-        for row in rows[:cut]:
-            spelling = row[:3]
-            if spelling == last:
-                ready[-1], reason = self._merge(ready[-1], row)
+        for *row, group in rows.filter(several).iter_rows():
+            if group == last:
+                merged[-1], reason = self._merge(merged[-1], tuple(row))
                 self._counts[reason] += 1
             else:
-                ready.append(row)
-                last = spelling
-        self._write(len(ready) // _ROW_GROUP * _ROW_GROUP)
+                merged.append(tuple(row))
+                last = group
+        single = rows.filter(~several).drop("group")
+        return pl.concat([single, pl.DataFrame(merged, single.schema, orient="row")]).sort(*_SPELLING)
 
-    def _write(self, n: int) -> None:
-        for start in range(0, n, _ROW_GROUP):
-            rows = self._ready[start : min(start + _ROW_GROUP, n)]
-            columns = [[self._chrom] * len(rows), *zip(*rows, strict=True)]
-            arrays = [
-                pa.array(column, field.type) for column, field in zip(columns, self._schema, strict=True)
-            ]
-            self._file.write_table(pa.table(arrays, schema=self._schema), row_group_size=_ROW_GROUP)
-            self._counts["kept"] += len(rows)
-        del self._ready[:n]
+    def _write(self, *, everything: bool) -> None:
+        n = sum(frame.height for frame in self._ready)
+        if n == 0 or (n < _ROW_GROUP and not everything):
+            return
+        rows = pl.concat(self._ready)
+        whole = n if everything else n // _ROW_GROUP * _ROW_GROUP
+        for start in range(0, whole, _ROW_GROUP):
+            group = rows.slice(start, min(_ROW_GROUP, whole - start)).with_columns(chrom=pl.lit(self._chrom))
+            self._file.write_table(group.select(self._schema.names).to_arrow().cast(self._schema))
+        self._counts["kept"] += whole
+        self._ready = [rows.slice(whole)]
+
+
+def read_part(path: Path) -> pa.Table:
+    """The rows of a part."""
+    with pa.memory_map(str(path)) as source:
+        return pa.ipc.open_file(source).read_all()
 
 
 def join(parts: Iterable[Path], schema: pa.Schema, info: bytes, target: Path) -> None:
-    """Write parts one after the other into one file, row group by row group."""
-    with pq.ParquetWriter(target, schema.with_metadata({_KEY: info}), **_OPTIONS) as file:
+    """Write parts one after the other into one Parquet file; a row group is of one contig."""
+    # A dictionary of numbers that rarely come twice is built, found too large, and dropped again.
+    repeating = [name for name in schema.names if name not in ("pos", "id")]
+    options = {**_OPTIONS, "use_dictionary": repeating, "column_encoding": {"pos": "DELTA_BINARY_PACKED"}}
+    with pq.ParquetWriter(target, schema.with_metadata({_KEY: info}), **options) as file:
         for part in parts:
-            with pq.ParquetFile(part) as source:
-                for number in range(source.num_row_groups):
-                    table = source.read_row_group(number)
-                    file.write_table(table.replace_schema_metadata(None), row_group_size=_ROW_GROUP)
+            with pa.memory_map(str(part)) as source, pa.ipc.open_file(source) as batches:
+                for number in range(batches.num_record_batches):
+                    table = pa.Table.from_batches([batches.get_batch(number)])
+                    file.write_table(table, row_group_size=_ROW_GROUP)

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
+import polars as pl
+
 from genolewm_core.genome.alleles import is_plain, to_vcf, trim
 from genolewm_core.genome.reference import Contig, Reference
 from genolewm_core.genome.vcf import SV_MIN_LEN, compare_ref
 
-__all__ = ["Speller"]
+__all__ = ["HOLD_BP", "Speller"]
+
+HOLD_BP = 100_000
+"""How far left of its record an allele may come to lie; rows are held back until no record can move before them."""
 
 _IUPAC = "ACGTNRYSWKMBDHV"
 _BASES = frozenset("ACGT")
+_PLAIN = f"^[ACGT]{{1,{SV_MIN_LEN - 1}}}$"
 
 
 class Speller:
@@ -34,6 +42,47 @@ class Speller:
                 self._known = True
                 self._contig = reference.contig(name)
                 self.chrom = name
+
+    def spell_all(self, rows: pl.DataFrame, counts: Counter[str]) -> pl.DataFrame:
+        """Spell the alleles of a table; those that have no spelling are counted by reason and left out.
+
+        Args:
+            rows: columns pos, ref, alt and others.
+            counts: reasons.
+        """
+        if self._contig is not None or not self._known:
+            ready, rest = rows.clear(), rows
+        else:
+            ready, rest = self._spelled_already(rows)
+        spelled: list[tuple[int, str, str] | None] = []
+        for pos, ref, alt in rest.select("pos", "ref", "alt").iter_rows():
+            outcome = self.spell(pos, ref, alt)
+            if not isinstance(outcome, str) and pos - outcome[0] > HOLD_BP:
+                outcome = "moved_too_far"
+            if isinstance(outcome, str):
+                counts[outcome] += 1
+            spelled.append(None if isinstance(outcome, str) else outcome)
+        rest = rest.filter(pl.Series([one is not None for one in spelled], dtype=pl.Boolean))
+        kept = [one for one in spelled if one is not None]
+        rest = rest.with_columns(
+            pl.Series(name, [one[i] for one in kept], dtype=rest.schema[name])
+            for i, name in enumerate(("pos", "ref", "alt"))
+        )
+        return pl.concat([ready, rest])
+
+    def _spelled_already(self, rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """Rows that only have one spelling without a reference, one of REF and ALT being one base; and the others."""
+        plain = (pl.col("ref") != pl.col("alt")) & (pl.col("pos") > 0)
+        if self._length_bp is not None:
+            plain &= pl.col("pos") - 1 + pl.col("ref").str.len_bytes() <= self._length_bp
+        bases = pl.all_horizontal(pl.col("ref", "alt").is_in(sorted(_BASES)))
+        rows = rows.with_columns(snv=plain & bases)
+        snvs, rest = rows.filter("snv").drop("snv"), rows.filter(~pl.col("snv")).drop("snv")
+        single = pl.min_horizontal(pl.col("ref", "alt").str.len_bytes()) == 1
+        indel = plain & single & pl.all_horizontal(pl.col("ref", "alt").str.contains(_PLAIN))
+        rest = rest.with_columns(indel=indel)
+        ready = pl.concat([snvs, rest.filter("indel").drop("indel")])
+        return ready, rest.filter(~pl.col("indel")).drop("indel")
 
     def spell(self, pos: int, ref: str, alt: str) -> tuple[int, str, str] | str:
         """The spelling of an allele as (pos, ref, alt), or the reason why it has none.
