@@ -16,10 +16,10 @@ import numpy.typing as npt
 
 from genolewm_core.errors import ConfigError
 
-__all__ = ["HeldOut", "Part", "Share", "check_at_least", "shuffled"]
+__all__ = ["Part", "Share", "Touches", "check_at_least", "shuffled"]
 
 
-class HeldOut(Protocol):
+class Touches(Protocol):
     """Says which places are held out of training."""
 
     def touches(self, contig: str, start: int, end: int) -> bool:

@@ -20,6 +20,8 @@ from genolewm_core.genome.reference import Reference
 from genolewm_core.scoring.cells import Geometry
 from genolewm_core.scoring.states import ReferenceWindow
 from genolewm_data.corpus import CorpusWindow
+from genolewm_data.holdouts.held import HeldOut
+from genolewm_data.holdouts.intervals import Intervals
 from genolewm_data.parts import Part, shuffled
 from genolewm_data.placed import Cells, PlacedAccount, PlacedStream, Strides
 from genolewm_encoder.windows.fasta import WHOLE, FastaWindows
@@ -110,19 +112,15 @@ def test_cells_are_the_windows_that_the_cache_encodes(tmp_path, regions):
     assert sum(getattr(reader.account, name) for name in ("windows", "short", "all_n")) == n_cells
 
 
-class Between:
-    def __init__(self, contig: str, start: int, end: int) -> None:
-        self.place = (contig, start, end)
-
-    def touches(self, contig: str, start: int, end: int) -> bool:
-        return contig == self.place[0] and start < self.place[2] and end > self.place[1]
+def between(contig: str, start: int, end: int) -> HeldOut:
+    return HeldOut("GRCh38", {"some": Intervals.of({contig: [(start, end)]})})
 
 
 @given(st.integers(0, 500), st.integers(1, 120))
 @settings(max_examples=25, deadline=None)
 def test_no_window_touches_a_hold_out(fasta, start, length):
     stream = PlacedStream(fasta, SMALL, max_n_share=1.0)
-    held = PlacedStream(fasta, SMALL, max_n_share=1.0, held_out=Between("c", start, start + length))
+    held = PlacedStream(fasta, SMALL, max_n_share=1.0, held_out=between("c", start, start + length))
     touching = {s for s in spans(stream) if s[0] == "c" and s[1] < start + length and s[2] > start}
     reader = held.reader()
     assert set(spans(reader)) == set(spans(stream)) - touching
@@ -137,7 +135,7 @@ def test_regions_without_windows_are_counted(fasta):
 @given(st.integers(1, 60), st.sampled_from([None, 0, 9]))
 @settings(max_examples=25, deadline=None)
 def test_parts_are_the_whole(fasta, count, seed):
-    stream = PlacedStream(fasta, SMALL, seed=seed, held_out=Between("c", 300, 350))
+    stream = PlacedStream(fasta, SMALL, seed=seed, held_out=between("c", 300, 350))
     whole = stream.reader()
     expected = Counter(whole)
     readers = [stream.reader(Part(index, count)) for index in range(count)]
@@ -152,7 +150,7 @@ def test_resumed_equals_uninterrupted(fasta, data, repeat, count, seed):
     part = Part(data.draw(st.integers(0, count - 1)), count)
 
     def stream():
-        return PlacedStream(fasta, SMALL, seed=seed, repeat=repeat, held_out=Between("a", 30, 60))
+        return PlacedStream(fasta, SMALL, seed=seed, repeat=repeat, held_out=between("a", 30, 60))
 
     uninterrupted = stream().reader(part)
     expected = list(islice(uninterrupted, 400))
@@ -240,7 +238,7 @@ def test_regions_of_another_reference(fasta, region, error, code):
 
 def test_whole_yeast_genome(shared_data):
     path = shared_data / "species" / "sacCer3.fa.gz"
-    reader = PlacedStream(path, Strides(12_288, 12_288), held_out=Between("chrIV", 0, 10**9)).reader()
+    reader = PlacedStream(path, Strides(12_288, 12_288), held_out=between("chrIV", 0, 10**9)).reader()
     windows = list(reader)
     lengths = Reference(path).contigs
     assert reader.account.held_out == lengths["chrIV"] // 12_288

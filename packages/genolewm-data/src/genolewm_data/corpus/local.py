@@ -30,7 +30,7 @@ class _Unit(NamedTuple):
 class ParquetSource:
     """The records of one config from the `.parquet` files below `folder / config`; a `RecordSource`.
 
-    Units are row groups. A few records are in memory at a time, whatever the size of a row group.
+    Units are row groups. A page or two of the file is in memory at a time, whatever the size of a row group.
 
     Args:
         config: a key of `CONFIGS`.

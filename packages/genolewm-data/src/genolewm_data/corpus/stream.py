@@ -12,7 +12,7 @@ from genolewm_core.errors import ConfigError, InputError
 from genolewm_data.corpus.account import ConfigAccount, CorpusState, Cursor
 from genolewm_data.corpus.records import CARBON_MIX, CorpusRecord, RecordSource
 from genolewm_data.corpus.windows import CorpusWindow, Slice, WindowRule, refusal
-from genolewm_data.parts import HeldOut, Part, shuffled
+from genolewm_data.parts import Part, Touches, shuffled
 
 __all__ = ["AtEnd", "CorpusReader", "CorpusStream"]
 
@@ -34,7 +34,8 @@ class CorpusStream:
         seed: of the order and of where windows start.
         at_end: when a config has no more windows: `stop`, so that the mix holds; `continue` with the others, so
             that every window is given once; `repeat` that config in another order and with other starts.
-        held_out: records whose locus touches it are left out. It is asked with RefSeq accessions.
+        held_out: records whose locus touches it are left out. It is asked with RefSeq accessions,
+            and does not see records of configs that have no loci.
 
     Raises:
         ConfigError: `config-invalid`, when the sources are not those of the mix, or a share is below 1.
@@ -49,7 +50,7 @@ class CorpusStream:
         subset: Slice | None = None,
         seed: int = 0,
         at_end: AtEnd = "stop",
-        held_out: HeldOut | None = None,
+        held_out: Touches | None = None,
     ) -> None:
         given = [source.config for source in sources]
         if sorted(given) != sorted(mix) or min(mix.values(), default=0) < 1:

@@ -16,7 +16,7 @@ from genolewm_core.genome.bed import Region, merge_regions, whole_genome
 from genolewm_core.genome.reference import Contig, Reference
 from genolewm_core.scoring.sixmer import K
 from genolewm_core.scoring.states import ReferenceWindow
-from genolewm_data.parts import HeldOut, Part, shuffled
+from genolewm_data.parts import Part, Touches, shuffled
 from genolewm_data.placed.layout import Layout, Places
 
 __all__ = ["PlacedAccount", "PlacedReader", "PlacedState", "PlacedStream"]
@@ -91,7 +91,7 @@ class PlacedStream:
         *,
         regions: Sequence[Region] | None = None,
         max_n_share: float = 0.0,
-        held_out: HeldOut | None = None,
+        held_out: Touches | None = None,
         seed: int | None = 0,
         repeat: bool = False,
     ) -> None:
