@@ -156,15 +156,22 @@ def test_a_corpus_window_has_no_variants_of_tables_and_falls_back():
     )
 
 
-def test_a_window_with_one_variant_gives_it_once():
+def test_a_window_with_one_variant_gives_it_once_and_other_substitutes_every_time():
     text = sequence(5, 6_144)
     ref = text[3_000]
     table = VariantTable.of([Variant("c", 3_001, ref, "C" if ref != "C" else "T")])
-    built = builder(table, mix=SourceMix((("gnomad", 1),)), multi_percent=0).build(
-        ReferenceWindow("c", 0, 6_144, text), 0
-    )
-    assert Counter(s for sample in built.tuples for s in sample.sources) == {"gnomad": 1, "synthetic_snv": 7}
-    assert built.tally["fallback.gnomad"] == 7
+    build = builder(table, mix=SourceMix((("gnomad", 1),)), multi_percent=0)
+    substitutes = set()
+    for number in range(4):
+        built = build.build(ReferenceWindow("c", 0, 6_144, text), number)
+        assert Counter(s for sample in built.tuples for s in sample.sources) == {
+            "gnomad": 1,
+            "synthetic_snv": 7,
+        }
+        assert built.tally["fallback.gnomad"] == 7
+        edits = [edit for sample in built.tuples for edit in sample.edits]
+        substitutes |= {edit.rel for edit in edits if edit.source == "synthetic_snv"}
+    assert len(substitutes) == 28
 
 
 def test_variants_of_another_assembly_are_refused_and_counted():
