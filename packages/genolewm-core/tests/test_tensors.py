@@ -135,6 +135,10 @@ BROKEN = {
     "offsets beyond the file": entry(data_offsets=[24, 48]),
     "gap before the first": laid_out({"a": {**GOOD["a"], "data_offsets": [4, 28]}}, bytes(28)),
     "gap between": laid_out({**GOOD, "b": {**GOOD["a"], "data_offsets": [28, 52]}}, bytes(52)),
+    "a name twice": laid_out(b'{"a": %s, "a": %s}' % ((json.dumps(GOOD["a"]).encode(),) * 2), bytes(24)),
+    "a field twice": laid_out(
+        b'{"a": {"dtype": "F32", "dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}', bytes(4)
+    ),
     "the same span twice": laid_out({**GOOD, "b": GOOD["a"]}, bytes(24)),
     "spans that overlap": laid_out({**GOOD, "b": {**GOOD["a"], "data_offsets": [20, 44]}}, bytes(44)),
 }

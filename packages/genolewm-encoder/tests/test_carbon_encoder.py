@@ -165,7 +165,16 @@ def test_spelling_of_bases(encoder):
 
 @pytest.mark.parametrize(
     ("window", "locus"),
-    [("", None), ("ACGTA", None), ("A" * 24_582, None), (WINDOW, -1), (WINDOW, 240)],
+    [
+        ("", None),
+        ("ACGTA", None),
+        ("A" * 24_582, None),
+        (WINDOW, -1),
+        (WINDOW, 240),
+        (WINDOW, 1.0),
+        (WINDOW, True),
+        ("ÄCGTAC", None),
+    ],
 )
 def test_windows_that_cannot_be_encoded(encoder, window, locus):
     with pytest.raises(InputError) as caught:
@@ -191,6 +200,8 @@ def test_windows_and_loci_of_different_number(encoder):
         ({"pool_radius": -1}, "config-invalid"),
         ({"pool_radius": 1.5}, "config-invalid"),
         ({"lora_config": LoRAConfig(n_layers=10)}, "config-invalid"),
+        ({"device": "cuda:99"}, "config-invalid"),
+        ({"device": "abacus"}, "config-invalid"),
     ],
 )
 def test_options_that_are_refused(make, options, code):
@@ -226,6 +237,14 @@ def test_bf16_layers_and_fp32_states(make, encoder):
     assert state.dtype == torch.float32
     assert float(state @ encoder.encode(WINDOW, 60)) > 0.999
     assert half.encoder_hash != encoder.encoder_hash
+
+
+def test_another_format_behind_the_encoders_back_is_refused(make):
+    encoder = make()
+    encoder.half()
+    with pytest.raises(ConfigError) as caught:
+        encoder.encode(WINDOW, 60)
+    assert caught.value.code == "dtype-unsupported"
 
 
 def test_centre_tokens(make, encoder):
@@ -291,6 +310,24 @@ def test_an_adapter_is_saved_loaded_and_hashed(make, encoder, tmp_path):
     assert not torch.allclose(first.encode(WINDOW, 60), encoder.encode(WINDOW, 60), atol=1e-4)
     config = json.loads((tmp_path / "adapter" / "adapter_config.json").read_text())
     assert (config["r"], config["lora_alpha"], config["peft_type"]) == (16, 32, "LORA")
+
+
+def test_dropout_is_of_training_alone(make, tmp_path):
+    encoder = make(lora_config=LoRAConfig(dropout=0.5))
+    with torch.no_grad():
+        for name, parameter in encoder.named_parameters():
+            if "lora_B" in name:
+                parameter.normal_(generator=torch.Generator().manual_seed(1))
+    assert torch.equal(encoder.encode(WINDOW, 60), encoder.encode(WINDOW, 60))
+    encoder.train()
+    assert not torch.equal(encoder.encode(WINDOW, 60), encoder.encode(WINDOW, 60))
+
+
+def test_an_adapter_of_another_scale_is_refused(make, tmp_path):
+    make(lora_config=LoRAConfig(alpha=64)).save_lora(tmp_path)
+    with pytest.raises(ProvenanceError) as caught:
+        make(lora_config=LoRAConfig()).load_lora(tmp_path)
+    assert (caught.value.expected, caught.value.found) == ("lora_alpha = 32", "lora_alpha = 64")
 
 
 def test_adapters_that_do_not_fit_are_refused(make, tmp_path):

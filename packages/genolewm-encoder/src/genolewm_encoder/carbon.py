@@ -9,7 +9,6 @@ Letters of shapes: B windows, T tokens of a window with `<dna>`, D width.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal
@@ -18,9 +17,6 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from genolewm_core.artifacts.carbon import RELEASES, check_revision
-from genolewm_core.artifacts.installed import installed_model
-from genolewm_core.artifacts.manifest import ModelDirectory
 from genolewm_core.errors import ConfigError, InputError
 from genolewm_core.scoring.sixmer import K, Vocabulary
 from genolewm_encoder.attention_pool import AttentionPool
@@ -28,6 +24,7 @@ from genolewm_encoder.identity import EncoderIdentity, StateContract
 from genolewm_encoder.loading import default_device, llama_model, stored_tensors
 from genolewm_encoder.lora import LoRAConfig, add_adapter, load_adapter, lora_digest, save_adapter
 from genolewm_encoder.pooling import Pool, PoolType, layer_of
+from genolewm_encoder.revisions import open_revision
 
 __all__ = ["CarbonStateEncoder"]
 
@@ -40,7 +37,7 @@ _TOKENS_AT_ONCE = 16_384
 
 
 class CarbonStateEncoder(torch.nn.Module):
-    """The encoder, frozen unless it has an adapter.
+    """The encoder, frozen but for an adapter or a learned pool.
 
     Args:
         model_id: a model directory, or the name of a Carbon that `geno-lewm setup` installed, such as
@@ -59,6 +56,7 @@ class CarbonStateEncoder(torch.nn.Module):
 
     Raises:
         ConfigError: `revision-floating`, `dtype-unsupported`, `config-invalid`.
+        DeploymentError: `model-missing`.
         ProvenanceError: the model is not what its manifest says.
     """
 
@@ -79,7 +77,7 @@ class CarbonStateEncoder(torch.nn.Module):
         super().__init__()
         _check_dtype(dtype)
         self._pool = Pool(pool_type, pool_radius)
-        directory = _open(model_id, revision)
+        directory = open_revision(model_id, revision)
         manifest = directory.manifest
         layer = manifest.contract.state_layer if state_layer is None else state_layer
         self._state_layer = layer_of(layer, manifest.architecture.n_layers)
@@ -90,12 +88,13 @@ class CarbonStateEncoder(torch.nn.Module):
         self._revision = revision
         self._dtype = dtype
         self._lora = lora_config
-        place = default_device() if device is None else torch.device(device)
+        place = _device(device)
         tensors = stored_tensors(directory, _DTYPES[dtype], place, n_layers=self._state_layer, head=False)
         self.model = llama_model(manifest.architecture, tensors)
         if lora_config is not None:
             add_adapter(self.model, lora_config)
         self.attention_pool = AttentionPool(self.d_state).to(place) if pool_type == "attention" else None
+        self.eval()
 
     @property
     def d_state(self) -> int:
@@ -200,8 +199,7 @@ class CarbonStateEncoder(torch.nn.Module):
             ConfigError: `config-invalid`, without an adapter.
             ProvenanceError: `tensor-file-invalid`.
         """
-        self._adapter()
-        load_adapter(self.model, directory)
+        load_adapter(self.model, self._adapter(), directory)
 
     def _adapter(self) -> LoRAConfig:
         if self._lora is None:
@@ -215,6 +213,9 @@ class CarbonStateEncoder(torch.nn.Module):
 
     def _pooled(self, tasks: Sequence[tuple[str, Sequence[int | None]]]) -> torch.Tensor:
         """Raw pooled states, one a locus, in order."""
+        if self.model.dtype != _DTYPES[self._dtype]:
+            # As by .half(): the identity would name other states than these.
+            _check_dtype(str(self.model.dtype).removeprefix("torch."))
         prepared = [self._prepare(window, loci) for window, loci in tasks]
         states: list[torch.Tensor | None] = [None] * sum(len(loci) for _, loci in tasks)
         firsts = np.concatenate([[0], np.cumsum([len(loci) for _, loci in tasks])]).tolist()
@@ -229,15 +230,18 @@ class CarbonStateEncoder(torch.nn.Module):
 
     def _prepare(self, window: str, loci: Sequence[int | None]) -> tuple[torch.Tensor, list[int | None]]:
         """Token ids with `<dna>` as far as any state reads, and the centre of every state."""
+        if not window.isascii():
+            raise _mismatch("A window is no DNA.", "letters of bases", "other characters")
         if not window or len(window) % K or len(window) > _MAX_WINDOW_BP:
             expected = f"a multiple of 6 up to {_MAX_WINDOW_BP} bases"
             raise _mismatch("A window has a length that cannot be encoded.", expected, f"{len(window)} bases")
         centres: list[int | None] = []
         for locus in loci:
-            if locus is not None and not 0 <= locus < len(window):
+            whole = isinstance(locus, int | np.integer) and not isinstance(locus, bool)
+            if locus is not None and not (whole and 0 <= locus < len(window)):
                 expected = f"0 to {len(window) - 1}"
                 raise _mismatch("A locus lies outside its window.", expected, str(locus))
-            centres.append(None if locus is None else locus // K)
+            centres.append(None if locus is None else int(locus) // K)
         n_tok = len(window) // K
         end = max((self._pool.tokens(n_tok, centre)[1] for centre in centres), default=1)
         ids = np.concatenate([[_VOCABULARY.dna], _VOCABULARY.encode(window[: K * end])])
@@ -283,7 +287,7 @@ def _check_dtype(dtype: str) -> None:
     if dtype not in _DTYPES:
         reason = (
             " Carbon's activations overflow fp16, which gives states that are wrong without any sign of it."
-            if dtype == "fp16"
+            if dtype in ("fp16", "float16")
             else ""
         )
         raise ConfigError(
@@ -295,24 +299,21 @@ def _check_dtype(dtype: str) -> None:
         )
 
 
-def _open(model_id: str | Path, revision: str) -> ModelDirectory:
-    # A manifest's digest is as firm as a commit.
-    if not re.fullmatch("[0-9a-f]{64}", revision):
-        check_revision(revision)
-    names = {known: release.name for release in RELEASES.values() for known in (release.name, release.repo)}
-    name = names.get(str(model_id))
-    directory = ModelDirectory.open(Path(model_id) if name is None else installed_model(f"{name}@{revision}"))
-    manifest = directory.manifest
-    if revision not in (manifest.version, manifest.model_id):
+def _device(given: str | torch.device | None) -> torch.device:
+    if given is None:
+        return default_device()
+    try:
+        device = torch.device(given)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:
         raise ConfigError(
             "config-invalid",
-            "The model in this folder is of another revision.",
-            where=str(directory.path),
-            expected=revision,
-            found=f"version {manifest.version}, model_id {manifest.model_id}",
-            next_step="give the revision of the files that are there, or set up the one that you want",
-        )
-    return directory
+            "The encoder cannot run on this device.",
+            where="device",
+            expected="cpu, or a device that PyTorch finds here",
+            found=str(given),
+        ) from error
+    return device
 
 
 def _mismatch(what: str, expected: str, found: str) -> InputError:

@@ -7,6 +7,7 @@ loaded, in peft's own files.
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,7 @@ from genolewm_core.errors import ConfigError, ProvenanceError
 __all__ = ["LoRAConfig", "add_adapter", "load_adapter", "lora_digest", "save_adapter"]
 
 WEIGHTS_NAME = "adapter_model.safetensors"
+CONFIG_NAME = "adapter_config.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +86,8 @@ def add_adapter(model: LlamaModel, config: LoRAConfig) -> None:
         parameter.requires_grad_(adapted)
         if adapted:
             parameter.data = parameter.data.float()
+    # What peft has added would apply its dropout otherwise.
+    model.eval()
 
 
 def save_adapter(model: LlamaModel, config: LoRAConfig, directory: Path) -> None:
@@ -98,12 +102,13 @@ def save_adapter(model: LlamaModel, config: LoRAConfig, directory: Path) -> None
     write_atomic(directory / WEIGHTS_NAME, save(dict(_tensors(model))))
 
 
-def load_adapter(model: LlamaModel, directory: Path) -> None:
+def load_adapter(model: LlamaModel, config: LoRAConfig, directory: Path) -> None:
     """Fill a model's adapter with one that was saved.
 
     Raises:
         ProvenanceError: `tensor-file-invalid`, when it is damaged or of another shape.
     """
+    _check_config(directory / CONFIG_NAME, _peft_config(config, len(model.layers)))
     path = directory / WEIGHTS_NAME
     try:
         tensors = load_file(path)
@@ -132,6 +137,29 @@ def lora_digest(model: LlamaModel, config: LoRAConfig) -> str:
 def _tensors(model: LlamaModel) -> Iterator[tuple[str, torch.Tensor]]:
     state = get_peft_model_state_dict(model)
     return ((name, state[name].detach().float().cpu().contiguous()) for name in sorted(state))
+
+
+def _check_config(path: Path, own: LoraConfig) -> None:
+    """Names and shapes do not tell the scale, so what the file says of the adapter is compared too."""
+    try:
+        stored = json.loads(path.read_bytes())
+        found = {
+            "r": stored["r"],
+            "lora_alpha": stored["lora_alpha"],
+            "target_modules": sorted(stored["target_modules"]),
+            "layers_to_transform": sorted(stored["layers_to_transform"]),
+        }
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise _invalid(path, "an adapter's configuration", type(error).__name__) from error
+    expected = {
+        "r": own.r,
+        "lora_alpha": own.lora_alpha,
+        "target_modules": sorted(own.target_modules),
+        "layers_to_transform": own.layers_to_transform,
+    }
+    for name, value in expected.items():
+        if found[name] != value:
+            raise _invalid(path, f"{name} = {value}", f"{name} = {found[name]}")
 
 
 def _peft_config(config: LoRAConfig, n_layers: int) -> LoraConfig:

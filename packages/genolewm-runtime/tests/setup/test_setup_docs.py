@@ -7,7 +7,13 @@ from pathlib import Path
 
 from genolewm_runtime.setup import catalogue
 
-PAGE = Path(__file__).resolve().parents[4] / "docs" / "setup.md"
+ROOT = Path(__file__).resolve().parents[4]
+PAGE = ROOT / "docs" / "setup.md"
+
+
+def commands_of(page):
+    blocks = re.findall(r"```console\n(.*?)```", page.read_text(), flags=re.DOTALL)
+    return [shlex.split(line) for block in blocks for line in block.splitlines()]
 
 
 def test_the_pages_commands_run(setup, carbon, release_index, tmp_path, monkeypatch):
@@ -15,8 +21,7 @@ def test_the_pages_commands_run(setup, carbon, release_index, tmp_path, monkeypa
     (tmp_path / "SHA256SUMS").write_text(carbon.sums("carbon-500m"))
     release_index()
     monkeypatch.chdir(tmp_path)
-    blocks = re.findall(r"```console\n(.*?)```", PAGE.read_text(), flags=re.DOTALL)
-    lines = [shlex.split(line) for block in blocks for line in block.splitlines()]
+    lines = commands_of(PAGE)
     assert len(lines) >= 5
     for number, (program, command, *arguments) in enumerate(lines):
         assert (program, command) == ("geno-lewm", "setup")
@@ -24,6 +29,16 @@ def test_the_pages_commands_run(setup, carbon, release_index, tmp_path, monkeypa
         assert ended.error is None, arguments
         published = "--yes" in arguments
         assert ended.home.exists() == published
+
+
+def test_the_readmes_commands_run(setup, release_index):
+    """With the index that has GENCODE's files on this machine, and consent."""
+    lines = [line for line in commands_of(ROOT / "README.md") if line[:2] == ["geno-lewm", "setup"]]
+    assert lines
+    for _, _, *arguments in lines:
+        ended = setup(*arguments, "--index", release_index(), "--yes")
+        assert ended.error is None, arguments
+    assert {path.name for path in ended.home.iterdir()} >= {"models", "references", "annotations"}
 
 
 def test_the_pages_index_is_one(setup, tmp_path):

@@ -82,7 +82,7 @@ def read_header(file: BinaryIO, n_bytes: int, path: Path) -> dict[str, TensorEnt
     if header_bytes > min(_MAX_HEADER_BYTES, n_bytes - 8):
         raise _invalid(path, "a header inside the file", f"a header of {header_bytes} bytes")
     try:
-        header = json.loads(file.read(header_bytes))
+        header = json.loads(file.read(header_bytes), object_pairs_hook=_once)
     except (ValueError, RecursionError) as error:
         raise _invalid(path, "a JSON header", "other bytes") from error
     if not isinstance(header, dict):
@@ -144,6 +144,14 @@ def read_tensor(file: BinaryIO, entry: TensorEntry, path: Path, rows: slice | No
             raise _invalid(path, f"{len(buffer)} bytes of a tensor", f"{filled} bytes")
         filled += n
     return StoredTensor(entry.dtype, bits)
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object; of a name that stands twice, two readers could take different tensors."""
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a name twice")
+    return found
 
 
 def _tensor(name: str) -> str:

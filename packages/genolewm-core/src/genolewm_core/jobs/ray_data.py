@@ -67,7 +67,10 @@ def _import_ray() -> Any:
 def _connect(ray: Any, cluster: Cluster) -> None:
     local = cluster.address == "local"
     # One more than there are actors: where actors take every processor, the task that feeds them never starts.
-    sizes = {"num_cpus": cluster.workers + 1, "include_dashboard": False} if local else {}
+    sizes: dict[str, Any] = {}
+    if local:
+        # Of this machine alone: Ray asks nobody who they are.
+        sizes = {"num_cpus": cluster.workers + 1, "include_dashboard": False, "_node_ip_address": "127.0.0.1"}
     if local and cluster.gpus == 0:
         sizes["num_gpus"] = 0
     try:

@@ -129,7 +129,7 @@ class ReferenceWindow:
     Attributes:
         contig: its name in the reference.
         start, end: 0-based half-open.
-        sequence: the bases, in any case; longer than end - start only where a short contig was padded.
+        sequence: the bases, in any case.
         loci: 0-based offsets of bases inside the window, one state each; empty for one untargeted state.
 
     Raises:

@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 
 from genolewm_core.artifacts.atomic import publishing
 from genolewm_core.errors import ConfigError
-from genolewm_core.scoring.states import Encoding, StateKey, WindowBlock
+from genolewm_core.scoring.states import UNTARGETED, Encoding, StateKey, WindowBlock
 from genolewm_encoder.cache.schema import SCHEMA_VERSION, StateBatch, arrow_schema, table_of
 
 __all__ = [
@@ -207,10 +207,13 @@ def _entry(name: str, source: Any, n_bytes: int, block: WindowBlock | None) -> S
         offsets = _offsets(parquet.metadata)
     except (pa.ArrowException, OSError, ValueError, IndexError) as error:
         raise BadShard("foreign") from error
-    _check_columns(table)
+    _check_columns(table, name)
     hashes = b"".join(table.column("window_hash").to_pylist())
     centers = table.column("center_tok").to_numpy()
     states = _states(table)
+    untargeted = table.column("untargeted").to_numpy(zero_copy_only=False)
+    if not np.isfinite(states).all() or not np.array_equal(untargeted, centers == UNTARGETED):
+        raise BadShard("foreign")
     encoding = Encoding(*(_only(table, field) for field in Encoding._fields))
     for offset, values in zip(offsets, (hashes, centers.tobytes(), states.tobytes()), strict=True):
         source.seek(offset)
@@ -235,13 +238,14 @@ def _entry(name: str, source: Any, n_bytes: int, block: WindowBlock | None) -> S
     )
 
 
-def _check_columns(table: pa.Table) -> None:
+def _check_columns(table: pa.Table, name: str) -> None:
     if "schema_version" in table.column_names and table.num_rows:
         version = table.column("schema_version")[0].as_py()
         if isinstance(version, int) and version > SCHEMA_VERSION:
             raise ConfigError(
                 "cache-schema",
                 "A cache of states was written by a later version of GenoLeWM.",
+                where=name,
                 expected=f"schema version {SCHEMA_VERSION}",
                 found=f"schema version {version}",
                 next_step="update genolewm-encoder, or use another cache directory",

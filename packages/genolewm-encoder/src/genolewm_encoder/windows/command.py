@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -118,6 +119,7 @@ def _run(work: EncodeBlocks, place: Place, plan: Plan, source: FastaWindows, *, 
     from genolewm_encoder.windows.run import encode_windows
 
     show_plan(plan)
+    click.echo("loading the encoder", err=True)
     started = time.monotonic()
     try:
         with interrupts_kept(), progress(show_progress, plan, source) as on_block:
@@ -140,9 +142,10 @@ def _record(cache: Path, identity: EncoderIdentity) -> None:
 
     own = record_encoder(cache, identity)
     for other in same_states(cache, identity):
+        command = shlex.join(["geno-lewm", "cache", str(cache), "--migrate", str(other), str(own)])
         click.echo(
-            f"The cache has states of the same weights and contract under another name; to take them over, stop and "
-            f"run: geno-lewm cache {cache} --migrate {other} {own}",
+            "The cache has states of the same weights and contract under another name; to take them over, stop and "
+            f"run: {command}",
             err=True,
         )
 
@@ -150,30 +153,22 @@ def _record(cache: Path, identity: EncoderIdentity) -> None:
 def _encoder(options: dict[str, Any]) -> tuple[EncoderChoice, Manifest]:
     from genolewm_core.artifacts.installed import installed_model
     from genolewm_core.artifacts.manifest import ModelDirectory
+    from genolewm_encoder.revisions import open_revision, revision_of
     from genolewm_encoder.windows.encode import EncoderChoice
 
     name, revision = options["encoder"], options["revision"]
-    path = installed_model(name)
-    if revision is not None and path != Path(name):
-        path = installed_model(f"{name}@{revision}")
-    manifest = ModelDirectory.open(path).manifest
+    model = open_revision(name, revision) if revision else ModelDirectory.open(installed_model(name))
+    manifest = model.manifest
     radius, layer = options["pool_radius"], options["state_layer"]
     choice = EncoderChoice(
-        path.absolute(),
-        revision or _revision_of(manifest),
+        model.path.absolute(),
+        revision or revision_of(manifest),
         options["dtype"],
         _layer(layer, manifest),
         options["pool_type"],
         manifest.contract.radius_tok if radius is None else radius,
     )
     return choice, manifest
-
-
-def _revision_of(manifest: Manifest) -> str:
-    """The commit of a release of Carbon; of another model its `model_id`."""
-    from genolewm_core.artifacts.carbon import RELEASES
-
-    return manifest.version if manifest.name in RELEASES else manifest.model_id
 
 
 def _layer(given: int | None, manifest: Manifest) -> int:

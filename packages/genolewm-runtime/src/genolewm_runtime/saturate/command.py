@@ -135,7 +135,7 @@ def _ask(yes: bool) -> None:
     """Go on only when the user wants that.
 
     Raises:
-        ConfigError: `config-invalid`, when nobody can be asked.
+        ConfigError: `config-invalid`, when nobody can be asked, or the answer is no.
     """
     if yes:
         return
@@ -147,7 +147,12 @@ def _ask(yes: bool) -> None:
             next_step="give --yes to begin, or smaller --regions",
         )
     if not click.confirm("Begin?", err=True):
-        raise click.Abort
+        raise ConfigError(
+            "config-invalid",
+            "Nothing was run, because you did not agree.",
+            where="Begin?",
+            next_step="give smaller --regions, or agree",
+        )
 
 
 def _run(run: SaturateRun, loaded: Backend | None, *, show_progress: bool) -> None:

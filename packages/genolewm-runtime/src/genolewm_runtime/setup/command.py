@@ -6,6 +6,7 @@ import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import click
 
@@ -158,11 +159,19 @@ def _endpoint(given: str | None) -> str:
     from genolewm_runtime.setup.hub import DEFAULT_ENDPOINT
 
     endpoint = (given or os.environ.get("HF_ENDPOINT") or DEFAULT_ENDPOINT).rstrip("/")
-    if not endpoint.startswith(("https://", "http://")):
+    if not _is_address(endpoint):
         raise ConfigError(
             "config-invalid", "The endpoint is no address.", where="--endpoint", expected="https://..."
         )
     return endpoint
+
+
+def _is_address(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        return parts.scheme in ("https", "http") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # such as a port of 99999
+        return False
 
 
 def _refuse_behind_the_guard() -> None:

@@ -28,6 +28,7 @@ from genolewm_core.genome.reference import Reference
 from genolewm_runtime.setup.digests import wrong_file
 from genolewm_runtime.setup.fetch import Fetched, written
 from genolewm_runtime.setup.plan import PlannedArtefact
+from genolewm_runtime.setup.transport import plain_address
 
 __all__ = ["FASTA_NAME", "check_assembly", "install", "verify_again"]
 
@@ -217,12 +218,12 @@ def _record(
         "kind": artefact.kind,
         "name": artefact.name,
         "version": artefact.version,
-        "origin": artefact.origin,
+        "origin": _public(artefact.origin),
         "main_file": main_file,
         "files": [
             {
                 "name": each.path.name,
-                "source": str(each.planned.source),
+                "source": _public(str(each.planned.source)),
                 "n_bytes": each.n_bytes,
                 "sha256": each.sha256,
                 "promised": f"{each.planned.digest.algorithm} {each.planned.digest.value}",
@@ -234,6 +235,11 @@ def _record(
         "set_up_by": f"genolewm-core {__version__}",
         "set_up_at": _now(),
     }
+
+
+def _public(source: str) -> str:
+    """Where something came from, without what may be secret in an address."""
+    return plain_address(source) if "://" in source else source
 
 
 def _now() -> str:
