@@ -171,7 +171,8 @@ class TupleBuilder:
                 continue
             edits = groups.get(slot, (lead,))
             draw.tally[f"edits.{len(edits)}"] += 1
-            draw.tally.update(f"drawn.{edit.source}" for edit in edits)
+            for edit in edits:
+                draw.tally[f"drawn.{edit.source}"] += 1
             tuples.append(TrainingTuple(ref, slot, edits))
         return WindowTuples(tuple(tuples), draw.tally)
 
