@@ -273,12 +273,13 @@ class World:
         scratch.write_bytes(content)
         digest = digest_file(scratch)
 
+        file_name = "model.safetensors" if part == "weights" else f"{part}.json"
+        entry = {**asdict(digest), "name": file_name}
+
         def bend(manifest):
-            file_name = (manifest.get(part) or {}).get("name", f"{part}.json")
-            manifest[part] = {**asdict(digest), "name": file_name}
+            manifest[part] = [entry] if part == "weights" else entry
 
         folder = self.model(name, bend=bend)
-        file_name = json.loads((folder / "manifest.json").read_text())[part]["name"]
         (folder / file_name).write_bytes(content)
         return folder
 

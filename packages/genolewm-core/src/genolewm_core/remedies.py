@@ -95,6 +95,7 @@ REMEDIES: dict[str, Remedy] = {
     "carbon-files-invalid": Remedy(
         "Files of another size or another model, files of two commits mixed, or a changed tokenizer.",
         "Get all files of one commit again, or choose the size of Carbon that they are of.",
+        (ProvenanceError,),
     ),
     "command-unavailable": Remedy(
         "A package that adds a command is installed without something that it needs, or is of another version.",
@@ -117,6 +118,7 @@ REMEDIES: dict[str, Remedy] = {
     "dtype-unsupported": Remedy(
         "The format fp16, in which Carbon's activations overflow, or one that is too coarse for what was asked for.",
         "Use bf16 for states and fp32 for scores, or the format that the message names.",
+        (ConfigError,),
     ),
     "edit-invalid": Remedy(
         "An empty allele, equal alleles, or a position counted from 0.",
@@ -137,6 +139,7 @@ REMEDIES: dict[str, Remedy] = {
     "encoder-identity-invalid": Remedy(
         "A file that was edited by hand, or one of the two copied without the other.",
         "Write encoder_hash.txt and config.json again from the encoder itself.",
+        (ProvenanceError,),
     ),
     "graph-missing": Remedy(
         "The model is of an architecture that this version brings no graph for.",
@@ -215,6 +218,7 @@ REMEDIES: dict[str, Remedy] = {
     "revision-floating": Remedy(
         "A branch such as main, a tag, or the short form of a commit.",
         "Give the full commit: 40 digits of 0-9 and a-f.",
+        (ConfigError,),
     ),
     "scores-unreadable": Remedy(
         "The path is wrong, or the table was written by another program or cut short.",

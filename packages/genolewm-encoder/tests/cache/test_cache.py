@@ -5,7 +5,6 @@ import threading
 from dataclasses import replace
 
 import numpy as np
-import polars as pl
 import pyarrow.parquet as pq
 import pytest
 
@@ -81,6 +80,7 @@ def test_payload_is_not_rounded_and_not_normalised(tmp_path, world):
 
 
 def test_other_programs_read_a_shard(world):
+    pl = pytest.importorskip("polars")
     batch, path = world.batches[0], world.paths[0]
     for table in (pl.read_parquet(path), pl.from_arrow(pq.read_table(path))):
         assert np.array_equal(table["embedding"].to_numpy(), batch.states)

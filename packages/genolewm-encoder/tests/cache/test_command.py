@@ -8,7 +8,7 @@ from click.testing import CliRunner
 
 from genolewm_core.errors import ConfigError, ProvenanceError
 from genolewm_core.scoring.states import WindowBlock
-from genolewm_encoder.cache.command import cache as command
+from genolewm_encoder.cache_command import cache as command
 from genolewm_encoder.identity import EncoderIdentity, StateContract
 
 CONTRACT = StateContract(20, "span_mean", 8, "fp32")

@@ -7,7 +7,8 @@ import sqlite3
 from dataclasses import replace
 
 import numpy as np
-import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from genolewm_core import logs
@@ -51,7 +52,7 @@ def pipe_instead(path):
 
 
 def foreign(path):
-    pl.DataFrame({"embedding": [[1.0, 2.0]]}).write_parquet(path)
+    pq.write_table(pa.table({"embedding": [[1.0, 2.0]]}), path)
 
 
 def zeroed(path):
