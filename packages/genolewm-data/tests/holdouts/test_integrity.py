@@ -51,11 +51,11 @@ DISGUISES = {
     "shifted by one": lambda held, free: held[1:] + "A",
     "shifted by five and reverse-complemented": lambda held, free: reverse_complement("ACGTA" + held[:-5]),
     "with 1 % of its bases changed": lambda held, free: mutated(held, 0.01),
-    "with 3 % of its bases changed, reverse-complemented": lambda held, free: reverse_complement(
-        mutated(held, 0.03)
+    "with 4 % of its bases changed, reverse-complemented": lambda held, free: reverse_complement(
+        mutated(held, 0.04)
     ),
     "its first half before other sequence": lambda held, free: held[:3_072] + free[3_072:],
-    "its last third behind other sequence": lambda held, free: free[:-2_048] + held[-2_048:],
+    "its last sixth behind other sequence": lambda held, free: free[:-1_024] + held[-1_024:],
     "in pieces of 500 between other sequence": lambda held, free: "".join(
         (held if i % 1_000 < 500 else free)[i : i + 500] for i in range(0, WINDOW_BP, 500)
     ),

@@ -10,7 +10,13 @@ from hypothesis import strategies as st
 from genolewm_core.genome.alleles import reverse_complement
 from genolewm_core.genome.reference import Reference
 from genolewm_data.holdouts.intervals import Intervals
-from genolewm_data.holdouts.kmers import K_BP, KEPT_ONE_IN, HeldSequence, sampled_kmers
+from genolewm_data.holdouts.kmers import (
+    K_BP,
+    KEPT_ONE_IN,
+    NEIGHBOURHOOD_BP,
+    HeldSequence,
+    sampled_kmers,
+)
 
 MASK = (1 << 64) - 1
 
@@ -114,9 +120,40 @@ def test_joining_is_as_if_made_of_both(small, tmp_path):
     shared = joined.match(first[1_000:1_200])
     assert set(shared.by_holdout) == {"a", "c"}
     assert joined.match(first[1_500:2_000]).by_holdout == held.match(first[1_500:2_000]).by_holdout
-    assert joined.digest == other.join(held).digest
+    turned = other.join(held)
+    assert np.array_equal(turned.kmers, joined.kmers)
+    assert np.array_equal(turned.labels, joined.labels)
     assert len({joined.digest, held.digest, other.digest}) == 3
     assert np.all(joined.kmers[1:] > joined.kmers[:-1])
+
+
+def test_matches_count_where_most_of_them_lie(tmp_path):
+    rng = random.Random(3)
+    apart = 4 * NEIGHBOURHOOD_BP
+    pieces = ["".join(rng.choices("ACGT", k=size)) for size in (1_000, 3_000, 1_000)]
+    bases = "".join(piece + "N" * (apart - len(piece)) for piece in pieces)
+    path = tmp_path / "reference.fa"
+    path.write_text(f">chr1\n{bases}\n>chr2\n{pieces[0][::-1]}\n")
+    regions = {
+        "a": Intervals.of({"chr1": [(0, apart)], "chr2": [(0, 1_000)]}),
+        "b": Intervals.of({"chr1": [(apart, 3 * apart)]}),
+    }
+    match = HeldSequence.of(regions, Reference(path)).match("N".join((*pieces, pieces[0][::-1])))
+    expected = [len(plainly(piece)) for piece in pieces]
+    assert match.by_holdout == {"b": expected[1]}
+    assert match.found == expected[1]
+    assert match.scattered == expected[0] + expected[2] + len(plainly(pieces[0][::-1]))
+    assert match.informative == match.found + match.scattered
+
+
+def test_a_copy_over_the_border_of_two_stretches_is_one(tmp_path):
+    bases = "".join(random.Random(4).choices("ACGT", k=2 * NEIGHBOURHOOD_BP))
+    path = tmp_path / "reference.fa"
+    path.write_text(f">chr1\n{bases}\n")
+    held = HeldSequence.of({"a": Intervals.of({"chr1": [(0, len(bases))]})}, Reference(path))
+    match = held.match(bases[NEIGHBOURHOOD_BP - 3_000 : NEIGHBOURHOOD_BP + 3_000])
+    assert match.containment == 1
+    assert match.scattered == 0
 
 
 def test_nothing_held_out_matches_nothing(small, tmp_path):
