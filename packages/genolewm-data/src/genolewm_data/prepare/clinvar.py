@@ -80,8 +80,8 @@ class ClinvarReader:
         else:
             several = rows.filter(pl.col("alt").str.contains(",", literal=True))
             if several.height:
-                counts["allele_not_named"] += several["alt"].str.count_matches(",", literal=True).sum()
-                counts["allele_not_named"] += several.height
+                commas = several["alt"].str.count_matches(",", literal=True).sum()
+                counts["allele_not_named"] += several.height + int(commas)
                 rows = rows.filter(~pl.col("alt").str.contains(",", literal=True))
         rows = _mapped(rows, "gene", {"gene": pl.String}, lambda text: (_genes(text),))
         rows = _mapped(rows, "consequence", {"consequence": pl.String}, lambda text: (_terms(text),))

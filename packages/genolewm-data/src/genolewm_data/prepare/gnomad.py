@@ -101,14 +101,14 @@ class GnomadReader:
         """PASS alleles that are frequent enough; see `ReleaseReader`."""
         records = records.with_columns(n=pl.col("alt").str.count_matches(",", literal=True) + 1)
         passed = pl.col("filter") == "PASS"
-        counts["filter_missing"] += records.filter(pl.col("filter") == ".")["n"].sum()
-        counts["not_pass"] += records.filter(~passed, pl.col("filter") != ".")["n"].sum()
+        counts["filter_missing"] += _alts(records.filter(pl.col("filter") == "."))
+        counts["not_pass"] += _alts(records.filter(~passed, pl.col("filter") != "."))
         records = records.filter(passed).with_columns(af=value_of(self.af_key))
-        counts["af_missing"] += records.filter(pl.col("af").is_null())["n"].sum()
+        counts["af_missing"] += _alts(records.filter(pl.col("af").is_null()))
         records = records.filter(pl.col("af").is_not_null())
         lists = records.with_columns(pl.col("alt", "af").str.split(","))
         fits = pl.col("af").list.len() == pl.col("n")
-        counts["af_malformed"] += lists.filter(~fits)["n"].sum()
+        counts["af_malformed"] += _alts(lists.filter(~fits))
         one = lists.filter(fits).with_columns(k=pl.int_ranges(0, pl.col("n"))).explode("alt", "af", "k")
         counts["af_missing"] += one.filter(pl.col("af") == ".").height
         one = one.filter(pl.col("af") != ".").with_columns(af=_frequency(pl.col("af"), pl.Float64))
@@ -196,6 +196,10 @@ def _populations(header: Header, prefix: str) -> tuple[tuple[str, ...], tuple[st
     # A stratum of an unknown population, such as xyz_XX beside xyz, is no population.
     unknown = {name for name in others if not any(name.startswith(f"{other}_") for other in others)}
     return tuple(sorted(known) + sorted(unknown)), tuple(sorted(unknown))
+
+
+def _alts(records: pl.DataFrame) -> int:
+    return int(records["n"].sum())
 
 
 def _frequency(text: pl.Expr, dtype: type[pl.DataType]) -> pl.Expr:

@@ -83,7 +83,7 @@ class PiecesWork:
 
         def do(piece: Piece) -> tuple[Part, ...]:
             seen: set[str] = set()
-            parts = []
+            parts: list[Part] = []
             for given, groups in groupby(_blocks(piece), key=itemgetter(0)):
                 if given in seen:
                     raise _unsorted(piece.path, "contigs are not in one block each")
@@ -151,15 +151,7 @@ def _blocks(piece: Piece) -> Iterator[tuple[str, pl.DataFrame]]:
     span = piece.span
     n = 0
     for text in blocks_of_records(piece.path, *((span.offset, span.end) if span else ())):
-        records = pl.read_csv(
-            text,
-            separator="\t",
-            has_header=False,
-            quote_char=None,
-            schema=dict.fromkeys(_COLUMNS, pl.String),
-            truncate_ragged_lines=True,  # genotypes, where there are any
-        )
-        records = records.filter(pl.any_horizontal(pl.all().is_not_null()))  # empty lines
+        records = _columns(text)
         for _, block in records.group_by(pl.col("chrom").rle_id().alias("run"), maintain_order=True):
             given = block["chrom"][0] or ""
             if span is not None and given != span.chrom:
@@ -173,6 +165,24 @@ def _blocks(piece: Piece) -> Iterator[tuple[str, pl.DataFrame]]:
                 raise _malformed(piece.path, n + 1 + at.item(0, 0), found)
             n += block.height
             yield given, numbered.drop("chrom", "qual")
+
+
+def _columns(text: bytes) -> pl.DataFrame:
+    """The first eight columns of lines; what a line lacks is null, and empty lines are left out."""
+    try:
+        records = pl.read_csv(
+            text,
+            separator="\t",
+            has_header=False,
+            quote_char=None,
+            schema=dict.fromkeys(_COLUMNS, pl.String),
+            truncate_ragged_lines=True,
+        )
+    except pl.exceptions.PolarsError:  # of another number of columns: genotypes, or malformed
+        lines = [line.split("\t", 8)[:8] for line in text.decode().split("\n") if line]
+        rows = [line + [None] * (8 - len(line)) for line in lines]
+        return pl.DataFrame(rows, dict.fromkeys(_COLUMNS, pl.String), orient="row")
+    return records.filter(pl.any_horizontal(pl.all().is_not_null()))
 
 
 def _refuse_unsorted(piece: Piece, given: str, pos: pl.Series, before: int, last_pos: int) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, cast
 
 from genolewm_core.errors import InputError, interrupts_kept
 
@@ -26,7 +26,7 @@ _LINE_LIMIT_BYTES = 1 << 28
 def open_text(path: Path) -> Iterator[IO[str]]:
     """A VCF as text from its beginning; bytes that are no UTF-8 become question marks."""
     with _opened(path) as stream:
-        yield io.TextIOWrapper(stream, "utf-8", "replace")  # type: ignore[type-var]
+        yield io.TextIOWrapper(stream, "utf-8", "replace")
 
 
 def blocks_of_records(path: Path, offset: int = 0, end: int | None = None) -> Iterator[bytes]:
@@ -112,7 +112,7 @@ def _opened(path: Path, start: int = 0, end: int | None = None) -> Iterator[IO[b
             file.seek(start)
             source = _Upto(file, stop - start)  # type: ignore[assignment]
         with gzip.GzipFile(fileobj=source) as unpacked:
-            yield unpacked
+            yield cast(IO[bytes], unpacked)
 
 
 def _member_bytes(head: bytes) -> int:
