@@ -19,6 +19,9 @@ __all__ = ["MIN_AF", "RELEASES", "GnomadReader", "Release", "gnomad_reader"]
 MIN_AF = 0.01
 """Smallest frequency over all populations of a common variant (RFC-0006, section 3.4)."""
 
+_AF_CHARACTERS = 256
+"""Room for the frequencies of some twenty ALTs; releases have one ALT a record."""
+
 _KNOWN = frozenset(["afr", "ami", "amr", "asj", "eas", "fin", "mid", "nfe", "oth", "remaining", "sas"])
 _NO_POPULATION = frozenset(
     [
@@ -99,11 +102,18 @@ class GnomadReader:
 
     def alleles(self, records: pl.DataFrame, counts: Counter[str], notes: Counter[str]) -> pl.DataFrame:
         """PASS alleles that are frequent enough; see `ReleaseReader`."""
-        records = records.with_columns(n=pl.col("alt").str.count_matches(",", literal=True) + 1)
+        # INFO of gnomAD is long: it is left aside until few rows remain.
+        info = records["info"]
+        records = records.select(
+            *("pos", "ref", "alt", "filter"),
+            n=pl.col("alt").str.count_matches(",", literal=True) + 1,
+            af=value_of(self.af_key, _AF_CHARACTERS),
+            record=pl.int_range(pl.len(), dtype=pl.UInt32),
+        )
         passed = pl.col("filter") == "PASS"
         counts["filter_missing"] += _alts(records.filter(pl.col("filter") == "."))
         counts["not_pass"] += _alts(records.filter(~passed, pl.col("filter") != "."))
-        records = records.filter(passed).with_columns(af=value_of(self.af_key))
+        records = records.filter(passed)
         counts["af_missing"] += _alts(records.filter(pl.col("af").is_null()))
         records = records.filter(pl.col("af").is_not_null())
         lists = records.with_columns(pl.col("alt", "af").str.split(","))
@@ -115,6 +125,7 @@ class GnomadReader:
         counts["af_malformed"] += one["af"].null_count()
         counts["below_min_af"] += one.filter(pl.col("af") < self.min_af).height
         kept = one.filter(pl.col("af") >= self.min_af)
+        kept = kept.with_columns(info.gather(kept["record"]))
         for name in self.populations:
             kept = self._with_population(kept, name, notes)
         return kept.select(
@@ -127,7 +138,7 @@ class GnomadReader:
         )
 
     def _with_population(self, kept: pl.DataFrame, name: str, notes: Counter[str]) -> pl.DataFrame:
-        texts = value_of(f"{self.af_key}_{name}").str.split(",")
+        texts = value_of(f"{self.af_key}_{name}", _AF_CHARACTERS).str.split(",")
         text = pl.when(texts.list.len() == pl.col("n")).then(texts.list.get(pl.col("k"), null_on_oob=True))
         kept = kept.with_columns(texts.list.join(",").alias("given"), text.alias("text"))
         kept = kept.with_columns(_frequency(pl.col("text"), pl.Float32).alias(f"af_{name}"))

@@ -12,8 +12,6 @@ from genolewm_core.errors import InputError
 
 __all__ = ["ReleaseReader", "Row", "mismatch", "value_of"]
 
-_LONGEST = 4_096
-
 Row = tuple[Any, ...]
 """pos, ref, alt, and the values of the columns behind."""
 
@@ -53,18 +51,20 @@ class ReleaseReader(Protocol):
         ...
 
 
-def value_of(key: str) -> pl.Expr:
+def value_of(key: str, longest: int = 1_024) -> pl.Expr:
     """The text of an INFO key; null when the record lacks it or has no value for it.
 
-    Values longer than 4,096 characters count as none: nothing that is read here is so long.
+    Args:
+        key: INFO key.
+        longest: characters of a value; a longer one counts as none. Time rises with it.
     """
     info, sign = pl.col("info"), f"{key}="
     first = pl.when(info.str.starts_with(sign)).then(pl.lit(len(sign), pl.UInt32))
     start = first.otherwise(info.str.find(f";{sign}", literal=True) + len(sign) + 1)
-    # Searching for text and cutting a short piece there is several times faster than a regular expression: what
-    # lies behind a value is copied, and may be many thousand characters.
-    value = info.str.slice(start, _LONGEST + 1).str.splitn(";", 2).struct[0]
-    return pl.when(~value.is_in(["", "."]) & (value.str.len_bytes() <= _LONGEST)).then(value)
+    # Searching for text and cutting a short piece there is several times faster than a regular expression, or
+    # than cutting at the next semicolon: what lies behind a value may be many thousand characters.
+    value = info.str.slice(start, longest + 1).str.splitn(";", 2).struct[0]
+    return pl.when(~value.is_in(["", "."]) & (value.str.len_bytes() <= longest)).then(value)
 
 
 def mismatch(name: str, release: str, what: str, *, expected: str, found: str) -> InputError:
