@@ -179,7 +179,8 @@ def _file(
     if name not in promised and request.trust_host and transport is not None:
         check_trustworthy(base, "--trust-host")
         url = f"{base}/{entry.md5_list}"
-        vouched_by = f"the host {urlsplit(base).hostname} ({entry.md5_list})"
+        host = urlsplit(base).netloc.rsplit("@", 1)[-1]
+        vouched_by = f"the host {host} ({entry.md5_list})"
         promised |= parse_list(transport.text(url), plain_address(url), "md5", vouched_by)
     if name not in promised:
         raise _digest_unknown(entry.name, [name], offline)
