@@ -49,7 +49,6 @@ def _options(command: F) -> F:
         ),
         click.option(
             "--input-vcf",
-            "inputs",
             type=_FILE,
             required=True,
             multiple=True,
@@ -78,7 +77,7 @@ def prepare() -> None:
     help="Smallest allele frequency over all populations.",
 )
 def prepare_gnomad(
-    inputs: tuple[Path, ...],
+    input_vcf: tuple[Path, ...],
     release: str,
     output: Path,
     reference: Path | None,
@@ -92,7 +91,7 @@ def prepare_gnomad(
 
     with _bar(no_progress) as advance:
         path, info = gnomad_shard(
-            inputs,
+            input_vcf,
             release,
             output,
             reference=reference,
@@ -110,7 +109,7 @@ def prepare_gnomad(
 @_options
 @click.option("--release", required=True, metavar="YYYY-MM-DD", help="ClinVar's date of release.")
 def prepare_clinvar(
-    inputs: tuple[Path, ...],
+    input_vcf: tuple[Path, ...],
     release: str,
     output: Path,
     reference: Path | None,
@@ -131,7 +130,7 @@ def prepare_clinvar(
         )
     with _bar(no_progress) as advance:
         path, info = clinvar_shard(
-            inputs, release, output, reference=reference, jobs=jobs, fresh=fresh, on_part=advance
+            input_vcf, release, output, reference=reference, jobs=jobs, fresh=fresh, on_part=advance
         )
     _tell(path, info)
     for label, count in info.labels.items():
