@@ -17,14 +17,12 @@ from hypothesis import strategies as st
 from genolewm_core.errors import ConfigError, InputError
 from genolewm_core.genome.bed import Region
 from genolewm_core.genome.reference import Reference
-from genolewm_core.scoring.cells import Geometry
 from genolewm_core.scoring.states import ReferenceWindow
 from genolewm_data.corpus import CorpusWindow
 from genolewm_data.holdouts.held import HeldOut
 from genolewm_data.holdouts.intervals import Intervals
 from genolewm_data.parts import Part, shuffled
-from genolewm_data.placed import Cells, PlacedAccount, PlacedStream, Strides
-from genolewm_encoder.windows.fasta import WHOLE, FastaWindows
+from genolewm_data.placed import PlacedAccount, PlacedStream, Strides
 
 SMALL = Strides(window_bp=12, stride_bp=8)
 
@@ -92,24 +90,6 @@ def test_windows_with_n_are_dropped_and_counted(fasta):
     other_code = PlacedStream(fasta, SMALL, regions=[Region("c", 192, 212)]).reader()
     assert spans(other_code) == []
     assert other_code.account == PlacedAccount(n_share=2)
-
-
-@pytest.mark.parametrize("regions", [None, [Region("c1", 5_000, 9_000), Region("c1", 9_500, 30_000)]])
-def test_cells_are_the_windows_that_the_cache_encodes(tmp_path, regions):
-    draw = random.Random(2)
-    text = "".join(draw.choices("ACGT", k=40_003))
-    path = write_fasta(
-        tmp_path / "cells.fa", {"c1": "N" * 1_000 + text[:30_000] + "N" * 9_000 + text[30_000:], "c2": "ACG"}
-    )
-    geometry = Geometry(6_144, 3_072)
-    source = FastaWindows(path, geometry, WHOLE, regions)
-    expected = [w for block in source.blocks() for w in source.windows(block)]
-    reader = PlacedStream(path, Cells(geometry), regions=regions, seed=None, max_n_share=1.0).reader()
-    got = list(reader)
-    assert got == [w for w in expected if len(w.sequence) >= 6]
-    assert len(got) > 5
-    n_cells = sum(source.n_cells(block) for block in source.blocks())
-    assert sum(getattr(reader.account, name) for name in ("windows", "short", "all_n")) == n_cells
 
 
 def between(contig: str, start: int, end: int) -> HeldOut:
