@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from genolewm_core.errors import ConfigError
 
-__all__ = ["Part", "Share", "Touches", "check_at_least", "shuffled"]
+__all__ = ["Part", "Share", "Touches", "check_at_least", "check_resumed", "shuffled"]
 
 
 class Touches(Protocol):
@@ -92,6 +92,27 @@ def shuffled(n: int, key: str) -> npt.NDArray[np.int64]:
     draw = (draw ^ (draw >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     draw = (draw ^ (draw >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return np.argsort(draw ^ (draw >> np.uint64(31)), kind="stable").astype(np.int64)
+
+
+def check_resumed(found: str, expected: str, source: str) -> None:
+    """Refuse to go on from the state of another stream.
+
+    Args:
+        found, expected: identities of the state's stream and part, and of this one.
+        source: what the stream reads, for the error.
+
+    Raises:
+        ConfigError: `resume-conflict`.
+    """
+    if found != expected:
+        raise ConfigError(
+            "resume-conflict",
+            "The state is of another stream of windows, or of another part.",
+            where="state",
+            expected=expected[:16],
+            found=found[:16],
+            next_step=f"go on with the same {source}, options, rank and number of workers, or start anew",
+        )
 
 
 def check_at_least(name: str, value: int, least: int, multiple_of: int = 1) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 from collections.abc import Iterator, Sequence
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from genolewm_core.artifacts.atomic import write_atomic, writing
+from genolewm_core.artifacts.lock import lock_or_refuse
 from genolewm_core.artifacts.manifest import canonical_json
 from genolewm_core.errors import ConfigError, InputError, ResourceError
 from genolewm_runtime.shards import ShardOutcome
@@ -225,7 +225,12 @@ def _take(folder: Path, output: Path) -> int:
                 next_step="check free space and permissions, or choose another --output",
             ) from error
         try:
-            _lock(lock, output)
+            lock_or_refuse(
+                lock,
+                "Another run is writing this output.",
+                output,
+                "wait for it, or choose another --output",
+            )
             if os.fstat(lock).st_ino == folder.stat().st_ino:
                 return lock
         except FileNotFoundError:
@@ -234,18 +239,6 @@ def _take(folder: Path, output: Path) -> int:
             os.close(lock)
             raise
         os.close(lock)
-
-
-def _lock(descriptor: int, output: Path) -> None:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        raise ResourceError(
-            "output-busy",
-            "Another run is writing this output.",
-            where=str(output),
-            next_step="wait for it, or choose another --output",
-        ) from error
 
 
 def _read(stream: BinaryIO) -> bytes:

@@ -9,14 +9,12 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import threading
 import time
 from collections import Counter
 from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import get_context, parent_process
 from multiprocessing.connection import Connection
@@ -26,6 +24,7 @@ from genolewm_core.artifacts.manifest import ModelDirectory
 from genolewm_core.errors import GenoLeWMError, ResourceError
 from genolewm_core.genome.annotation import Annotation
 from genolewm_core.genome.reference import Reference
+from genolewm_core.jobs.signals import signals_held
 from genolewm_core.logs import LogSettings, emit, open_log, settings, withhold_messages
 from genolewm_core.scoring.backend import Backend, load_backend
 from genolewm_core.scoring.calibration import CalibrationTable
@@ -171,7 +170,7 @@ def _score_in_pool(
         pending: set[Future[ShardOutcome]] = set()
         try:
             for shard, path in shards:
-                with _signals_held():
+                with signals_held():
                     pending.add(pool.submit(_score_in_worker, shard, path))
                 if len(pending) >= 2 * jobs:
                     done, pending = _first_finished(pending)
@@ -197,19 +196,6 @@ def _first_finished(
         done, others = wait(pending, _WAKE_S, FIRST_COMPLETED)
         if done:
             return done, others
-
-
-@contextmanager
-def _signals_held() -> Iterator[None]:
-    """Processes that are started in the block never see a Ctrl-C, which a terminal sends to all at once.
-
-    Only this process answers it; its workers end with it, and print nothing.
-    """
-    held = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, held)
 
 
 _worker: ShardScorer | Exception | None = None

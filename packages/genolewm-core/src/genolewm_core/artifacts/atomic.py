@@ -14,7 +14,7 @@ from pathlib import Path
 
 from genolewm_core.errors import ResourceError
 
-__all__ = ["publish", "publishing", "write_atomic", "writing"]
+__all__ = ["flush", "publish", "publishing", "write_atomic", "writing"]
 
 
 @contextmanager
@@ -52,9 +52,9 @@ def publishing(target: Path, staging: Path | None = None) -> Iterator[Path]:
     try:
         with writing(target):
             yield temporary
-            _flush(temporary)
+            flush(temporary)
             os.replace(temporary, target)
-            _flush(target.parent)
+            flush(target.parent)
     finally:
         # What stopped the writing may stop this as well, and is the error to report.
         with contextlib.suppress(OSError):
@@ -86,7 +86,7 @@ def publish(staged: Sequence[tuple[Path, Path]], obsolete: Iterable[Path] = ()) 
     """
     for temporary, target in staged:
         with writing(target):
-            _flush(temporary)
+            flush(temporary)
     for path in obsolete:
         with writing(path):
             path.unlink(missing_ok=True)
@@ -95,10 +95,11 @@ def publish(staged: Sequence[tuple[Path, Path]], obsolete: Iterable[Path] = ()) 
             os.replace(temporary, target)
     for folder in dict.fromkeys(target.parent for _, target in staged):
         with writing(folder):
-            _flush(folder)
+            flush(folder)
 
 
-def _flush(path: Path) -> None:
+def flush(path: Path) -> None:
+    """Have a file or a folder on disk before going on."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -11,11 +11,10 @@ which a closed network leaves alone.
 from __future__ import annotations
 
 import os
-import signal
 import threading
 from collections import Counter, deque
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing import get_context, resource_tracker
 from multiprocessing.connection import Connection, wait
@@ -24,6 +23,7 @@ from queue import SimpleQueue
 from typing import Any, TypeVar, cast
 
 from genolewm_core.errors import ResourceError
+from genolewm_core.jobs.signals import signals_held
 from genolewm_core.jobs.work import Outcome, Seat, Task, Work, attempt, lost
 from genolewm_core.logs import LogSettings, emit, open_log, settings, withhold_messages
 
@@ -122,7 +122,7 @@ def _start(context: SpawnContext, work: Work[Any, Any], seat: Seat) -> _Worker:
     )
     # Started by the first process otherwise, and it unblocks the signals that are held here.
     resource_tracker.ensure_running()
-    with _signals_held():
+    with signals_held():
         process.start()
     their_tasks.close()
     their_answers.close()
@@ -157,19 +157,6 @@ def _cannot_start(attempts: int) -> ResourceError:
         found=f"{attempts} in a row that ended while they loaded; the system may have run out of memory",
         next_step="run the same command again with fewer workers",
     )
-
-
-@contextmanager
-def _signals_held() -> Iterator[None]:
-    """Processes that are started in the block never see a Ctrl-C, which a terminal sends to all at once.
-
-    Only this process answers it; its workers end with it, and print nothing.
-    """
-    held = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, held)
 
 
 def _serve(

@@ -12,7 +12,7 @@ from genolewm_core.errors import ConfigError, InputError
 from genolewm_data.corpus.account import ConfigAccount, CorpusState, Cursor
 from genolewm_data.corpus.records import CARBON_MIX, CorpusRecord, RecordSource
 from genolewm_data.corpus.windows import CorpusWindow, Slice, WindowRule, refusal
-from genolewm_data.parts import Part, Touches, shuffled
+from genolewm_data.parts import Part, Touches, check_resumed, shuffled
 
 __all__ = ["AtEnd", "CorpusReader", "CorpusStream"]
 
@@ -100,15 +100,8 @@ class CorpusReader(Iterator[CorpusWindow]):
 
     def __init__(self, stream: CorpusStream, part: Part, state: CorpusState | None) -> None:
         self._identity = stream.identity(part)
-        if state is not None and state.stream != self._identity:
-            raise ConfigError(
-                "resume-conflict",
-                "The state is of another stream of windows, or of another part.",
-                where="state",
-                expected=self._identity[:16],
-                found=state.stream[:16],
-                next_step="go on with the same sources, options, rank and number of workers, or start anew",
-            )
+        if state is not None:
+            check_resumed(state.stream, self._identity, "sources")
         self._stop = stream.at_end != "continue"
         self._lanes = {
             config: _Lane(

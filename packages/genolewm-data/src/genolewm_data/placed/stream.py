@@ -16,7 +16,7 @@ from genolewm_core.genome.bed import Region, merge_regions, whole_genome
 from genolewm_core.genome.reference import Contig, Reference
 from genolewm_core.scoring.sixmer import K
 from genolewm_core.scoring.states import ReferenceWindow
-from genolewm_data.parts import Part, Touches, shuffled
+from genolewm_data.parts import Part, Touches, check_resumed, shuffled
 from genolewm_data.placed.layout import Layout, Places
 
 __all__ = ["PlacedAccount", "PlacedReader", "PlacedState", "PlacedStream"]
@@ -142,15 +142,8 @@ class PlacedReader(Iterator[ReferenceWindow]):
 
     def __init__(self, stream: PlacedStream, part: Part, state: PlacedState | None) -> None:
         self._identity = stream.identity(part)
-        if state is not None and state.stream != self._identity:
-            raise ConfigError(
-                "resume-conflict",
-                "The state is of another stream of windows, or of another part.",
-                where="state",
-                expected=self._identity[:16],
-                found=state.stream[:16],
-                next_step="go on with the same FASTA, options, rank and number of workers, or start anew",
-            )
+        if state is not None:
+            check_resumed(state.stream, self._identity, "FASTA")
         self._stream = stream
         self._part = part
         self._passes = state.passes if state else 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
@@ -20,8 +19,9 @@ from pathlib import Path
 import pyarrow.compute as pc
 
 from genolewm_core.artifacts.atomic import publishing, write_atomic, writing
+from genolewm_core.artifacts.lock import lock_or_refuse
 from genolewm_core.artifacts.manifest import canonical_json
-from genolewm_core.errors import ConfigError, InputError, ResourceError
+from genolewm_core.errors import ConfigError, InputError
 from genolewm_core.genome.survey import MISMATCH_LIMIT, MISMATCH_MIN_CHECKED
 from genolewm_core.jobs import Here, Processes, Task, run_tasks
 from genolewm_data.prepare.header import Header
@@ -247,15 +247,12 @@ def _folder(target: Path, fingerprint: str, fresh: bool) -> Iterator[Path]:
         folder.mkdir(parents=True, exist_ok=True)
         lock = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise ResourceError(
-                "output-busy",
-                "Another run is writing this output.",
-                where=str(target),
-                next_step="wait for it, or choose another --output",
-            ) from error
+        lock_or_refuse(
+            lock,
+            "Another run is writing this output.",
+            target,
+            "wait for it, or choose another --output",
+        )
         _begin(folder, target, fingerprint, fresh)
         yield folder
     finally:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
-import os
 import shutil
 import zlib
 from collections.abc import Sequence
@@ -15,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from genolewm_core import __version__
-from genolewm_core.artifacts.atomic import write_atomic, writing
+from genolewm_core.artifacts.atomic import flush, write_atomic, writing
 from genolewm_core.artifacts.carbon import RELEASES, carbon_manifest
 from genolewm_core.artifacts.installed import MODELS, RECORD_NAME, REFERENCES, Installed
 from genolewm_core.artifacts.manifest import MANIFEST_NAME, Manifest, ModelDirectory, write_manifest
@@ -86,9 +85,9 @@ def install(
             if path.name not in keep:
                 path.unlink()
         for path in (*staging.iterdir(), staging):
-            _flush(path)
+            flush(path)
         staging.rename(final)
-        _flush(final.parent)
+        flush(final.parent)
     return Installed(artefact.kind, artefact.name, artefact.version, final, record)
 
 
@@ -248,14 +247,6 @@ def _now() -> str:
 
 def _json(record: dict[str, Any]) -> bytes:
     return (json.dumps(record, indent=2, ensure_ascii=False) + "\n").encode("utf-8")
-
-
-def _flush(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _other_assembly(assembly: str, found: str) -> InputError:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ from typing import Protocol
 
 from genolewm_core.artifacts.atomic import writing
 from genolewm_core.artifacts.installed import REFERENCES, Installed
+from genolewm_core.artifacts.lock import lock_or_refuse
 from genolewm_core.errors import ResourceError
 from genolewm_runtime.setup.fetch import Fetched, OnBytes, copy, download, verified
 from genolewm_runtime.setup.install import install, verify_again
@@ -50,15 +50,12 @@ def only_setup(home: Path) -> Iterator[None]:
         home.mkdir(parents=True, exist_ok=True)
         lock = os.open(home / _LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise ResourceError(
-                "output-busy",
-                "Another setup is at work in this folder.",
-                where=str(home),
-                next_step="wait for it, or choose another folder with --home",
-            ) from error
+        lock_or_refuse(
+            lock,
+            "Another setup is at work in this folder.",
+            home,
+            "wait for it, or choose another folder with --home",
+        )
         yield
     finally:
         os.close(lock)
