@@ -60,6 +60,7 @@ UNREACHABLE = {
     "edit-unsupported": "raised by EditSpec",
     "encoder-identity-invalid": "the cache only",
     "holdout-leak": "training and calibration only",
+    "dataset-invalid": "training data only",
     "holdouts-invalid": "training data only",
     "receipt-unreadable": "report only",
     "release-mismatch": "prepare only, of public release files",

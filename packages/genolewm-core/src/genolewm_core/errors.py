@@ -58,6 +58,7 @@ CODES: dict[str, str] = {
     "config-invalid": "An option has a value that cannot be used, or two options exclude each other.",
     "contig-unknown": "A contig is not in the reference FASTA.",
     "corpus-unreadable": "Files of a training corpus are missing or damaged, lack columns, or cannot be streamed.",
+    "dataset-invalid": "A dataset release is damaged, incomplete, or of a later version.",
     "dtype-unsupported": "A number format was asked for in which states or scores are not right.",
     "edit-invalid": "An edit is malformed: empty allele, equal alleles or a position below 1.",
     "edit-outside-window": "An edit does not lie inside the window it was applied to.",

@@ -115,6 +115,11 @@ REMEDIES: dict[str, Remedy] = {
         "A wrong folder, a copy that was cut short, files of another config, or a lost connection to the Hub.",
         "Get the files that the message names again, or start the same run again if it streams.",
     ),
+    "dataset-invalid": Remedy(
+        "A file of the release was cut short, changed or left out, or a later version of GenoLeWM made it.",
+        "Run geno-lewm dataset verify, which names every file that is wrong; copy those again, or build it again.",
+        (InputError, ProvenanceError),
+    ),
     "dtype-unsupported": Remedy(
         "The format fp16, in which Carbon's activations overflow, or one that is too coarse for what was asked for.",
         "Use bf16 for states and fp32 for scores, or the format that the message names.",

@@ -18,6 +18,8 @@ from genolewm_core.errors import ConfigError
 from genolewm_core.genome.alleles import Replacement
 from genolewm_core.genome.variant import RelEdit
 from genolewm_core.scoring.states import ReferenceWindow
+from genolewm_data.haplotypes.table import HaplotypeTable
+from genolewm_data.holdouts.held import HeldOut
 from genolewm_data.samplers import (
     EditableWindow,
     EditSource,
@@ -63,6 +65,7 @@ class TupleOptions:
         multi_percent: tuples of several edits among 100.
         spread_bp: the edits of a tuple lie within so many bases; a haplotype block's 1 kb unless told otherwise.
         radius_tok: of pooling, which sets the margin.
+        haplotype_percent: of 100 tuples of several edits in windows with haplotype blocks, those that are a block.
 
     Raises:
         ConfigError: `config-invalid`.
@@ -74,6 +77,7 @@ class TupleOptions:
     multi_percent: int = 10
     spread_bp: int = 1_000
     radius_tok: int = 8
+    haplotype_percent: int = 50
 
     def __post_init__(self) -> None:
         for name, low, high in (
@@ -82,6 +86,7 @@ class TupleOptions:
             ("multi_percent", 0, 100),
             ("spread_bp", 64, 24_576),
             ("radius_tok", 0, 1_024),
+            ("haplotype_percent", 0, 100),
         ):
             value = getattr(self, name)
             if not low <= value <= high:
@@ -123,13 +128,24 @@ class TupleBuilder:
     Args:
         options: see `TupleOptions`.
         tables: samplers of sources that are not synthetic, such as `TableSampler`.
+        haplotypes: blocks that tuples of several edits may be.
+        held_out: edits that it holds are refused, by themselves and together.
 
     Raises:
         ConfigError: `config-invalid`, when the mix names a source that has no sampler.
     """
 
-    def __init__(self, options: TupleOptions, tables: Iterable[Sampler] = ()) -> None:
+    def __init__(
+        self,
+        options: TupleOptions,
+        tables: Iterable[Sampler] = (),
+        *,
+        haplotypes: HaplotypeTable | None = None,
+        held_out: HeldOut | None = None,
+    ) -> None:
         self.options = options
+        self.haplotypes = haplotypes
+        self.held_out = held_out
         synthetic: tuple[Sampler, ...] = (SyntheticSnv(), SyntheticIndel(), SyntheticMnv())
         self._samplers: Mapping[EditSource, Sampler] = {s.source: s for s in (*synthetic, *tables)}
         self._words = SlotWords(options.seed)
