@@ -13,6 +13,7 @@ import click
 from genolewm_core.errors import ConfigError
 
 if TYPE_CHECKING:
+    from genolewm_data.prepare.changes import Changes
     from genolewm_data.prepare.shard import ShardInfo
 
 __all__ = ["prepare", "prepare_clinvar", "prepare_gnomad"]
@@ -108,11 +109,19 @@ def prepare_gnomad(
 @prepare.command("clinvar")
 @_options
 @click.option("--release", required=True, metavar="YYYY-MM-DD", help="ClinVar's date of release.")
+@click.option(
+    "--previous",
+    type=_FILE,
+    metavar="SHARD",
+    help="Shard (variants.parquet) of an earlier release: variants whose label has changed since are counted, "
+    "and listed in label_changes.parquet beside the new shard.",
+)
 def prepare_clinvar(
     input_vcf: tuple[Path, ...],
     release: str,
     output: Path,
     reference: Path | None,
+    previous: Path | None,
     jobs: int,
     fresh: bool,
     no_progress: bool,
@@ -128,13 +137,24 @@ def prepare_clinvar(
             expected="YYYY-MM-DD, the date in the name of the release's file",
             found=release[:40],
         )
+    compared: list[Changes] = []
     with _bar(no_progress) as advance:
         path, info = clinvar_shard(
-            input_vcf, release, output, reference=reference, jobs=jobs, fresh=fresh, on_part=advance
+            input_vcf,
+            release,
+            output,
+            reference=reference,
+            previous=previous,
+            jobs=jobs,
+            fresh=fresh,
+            on_part=advance,
+            on_changes=compared.append,
         )
     _tell(path, info)
     for label, count in info.labels.items():
         click.echo(f"  label {label:<24}{count:>12,}")
+    for changes in compared:
+        _tell_changes(changes)
 
 
 def _tell(path: Path, info: ShardInfo) -> None:
@@ -144,6 +164,14 @@ def _tell(path: Path, info: ShardInfo) -> None:
         click.echo(f"  {reason:<30}{count:>12,}")
     for note, count in info.notes.items():
         click.echo(f"  note: {note[:60]} ({count:,})", err=True)
+
+
+def _tell_changes(changes: Changes) -> None:
+    click.echo(f"since {changes.previous.release}: {changes.rows.height:,} variants with another label")
+    for name in ("added", "withdrawn", "unchanged"):
+        click.echo(f"  {name:<30}{getattr(changes, name):>12,}")
+    for (old, new), count in changes.labels.items():
+        click.echo(f"  {f'{old} -> {new}':<30}{count:>12,}")
 
 
 @contextmanager

@@ -61,13 +61,21 @@ class Request:
     jobs: int
     fresh: bool
 
+    @property
+    def spelling(self) -> str:
+        """How alleles are spelled: `left-aligned`, or `trimmed` where there is no reference."""
+        return "trimmed" if self.reference is None else "left-aligned"
+
     def target(self, kind: str) -> Path:
         """The shard's path."""
         return self.output / kind / self.release / "variants.parquet"
 
 
 def prepare(
-    request: Request, reader: ReleaseReader, on_part: Callable[[int, int], None] = lambda done, of: None
+    request: Request,
+    reader: ReleaseReader,
+    on_part: Callable[[int, int], None] = lambda done, of: None,
+    on_written: Callable[[Path], None] = lambda shard: None,
 ) -> tuple[Path, ShardInfo]:
     """Write the shard of a release.
 
@@ -75,6 +83,8 @@ def prepare(
         request: what is wanted.
         reader: how records become rows.
         on_part: called with the compressed bytes done and in all, now and then.
+        on_written: called with the finished shard before it gets its name; where it fails, or is cut off, the
+            run is unfinished.
 
     Returns:
         The shard's path and what it says about itself.
@@ -108,6 +118,7 @@ def prepare(
             join(
                 (folder / part.file for part in ordered), schema_of(reader.fields), info.to_json(), temporary
             )
+            on_written(temporary)
         shutil.rmtree(folder, ignore_errors=True)
     return target, info
 
@@ -199,7 +210,7 @@ def _describe(
         assembly=request.assembly,
         sources=sources,
         reference=None if request.reference is None else request.reference.name,
-        spelling="trimmed" if request.reference is None else "left-aligned",
+        spelling=request.spelling,
         records=sum(part.records for part in parts),
         rows=dict(sorted(rows.items())),
         labels=dict(sorted(labels.items())),

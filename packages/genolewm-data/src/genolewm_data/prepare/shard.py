@@ -19,6 +19,7 @@ from genolewm_data.prepare.releases import Row
 from genolewm_data.prepare.spelling import HOLD_BP
 
 __all__ = [
+    "KEY",
     "SCHEMA_VERSION",
     "PartWriter",
     "ShardInfo",
@@ -32,7 +33,8 @@ __all__ = [
 SCHEMA_VERSION = "1.0.0"
 _ROW_GROUP = 65_536
 _PENDING = 50_000
-_KEY = b"genolewm"
+KEY = b"genolewm"
+"""Under which a file's own metadata says what it was made of."""
 _HEAD = (
     pa.field("chrom", pa.string(), nullable=False),
     pa.field("pos", pa.int64(), nullable=False),
@@ -96,7 +98,7 @@ def read_shard_info(path: Path) -> ShardInfo:
         InputError: `training-data-missing`, when it is missing, damaged, no shard, or of a later version.
     """
     try:
-        fields = json.loads(pq.read_schema(path).metadata[_KEY])
+        fields = json.loads(pq.read_schema(path).metadata[KEY])
         fields["sources"] = tuple(Source(**source) for source in fields["sources"])
         info = ShardInfo(**fields)
         if info.schema_version.split(".")[0] != SCHEMA_VERSION.split(".")[0]:
@@ -226,7 +228,7 @@ def join(parts: Iterable[Path], schema: pa.Schema, info: bytes, target: Path) ->
     # A dictionary of numbers that rarely come twice is built, found too large, and dropped again.
     repeating = [name for name in schema.names if name not in ("pos", "id")]
     options = {**_OPTIONS, "use_dictionary": repeating, "column_encoding": {"pos": "DELTA_BINARY_PACKED"}}
-    with pq.ParquetWriter(target, schema.with_metadata({_KEY: info}), **options) as file:
+    with pq.ParquetWriter(target, schema.with_metadata({KEY: info}), **options) as file:
         for part in parts:
             with pa.memory_map(str(part)) as source, pa.ipc.open_file(source) as batches:
                 for number in range(batches.num_record_batches):
