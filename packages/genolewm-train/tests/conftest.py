@@ -146,3 +146,8 @@ def random_bases():
 @pytest.fixture
 def sequence_of():
     return _sequence_of
+
+
+@pytest.fixture
+def fasta_of():
+    return write_fasta

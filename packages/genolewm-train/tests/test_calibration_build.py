@@ -6,6 +6,7 @@ import pytest
 
 from genolewm_core.artifacts.manifest import Architecture, Contract, ModelDirectory
 from genolewm_core.errors import ConfigError, GenoLeWMError, InputError
+from genolewm_core.genome.bed import Region
 from genolewm_core.genome.reference import Reference
 from genolewm_core.scoring.calibration import key_of
 from genolewm_core.scoring.calibration_file import load_calibration
@@ -13,7 +14,7 @@ from genolewm_core.testing.conformance import random_model
 from genolewm_core.testing.models import write_model
 from genolewm_train.calibration import build
 from genolewm_train.calibration.build import CalibrationRun, calibrate_model
-from genolewm_train.calibration.sites import Region, common_sites, is_held_back, synthetic_sites
+from genolewm_train.calibration.sites import common_sites, is_held_back, parse_region, synthetic_sites
 
 SMALL = Architecture(2, 16, 2, 1, 8, 16, 1e-6, 1e4)
 CONTRACT = Contract(window_bp=6_144, cell_bp=3_072, state_layer=1, radius_tok=2, ll_tok=2)
@@ -72,7 +73,7 @@ def run_of(world, folder, **changes):
     [("20:1000001-2000000", Region("20", 1_000_000, 2_000_000)), ("chr1:5-5", Region("chr1", 4, 5))],
 )
 def test_regions(text, expected):
-    assert Region.parse(text) == expected
+    assert parse_region(text) == expected
 
 
 @pytest.mark.parametrize(
@@ -80,7 +81,7 @@ def test_regions(text, expected):
 )
 def test_regions_that_cannot_be(text):
     with pytest.raises(ConfigError) as caught:
-        Region.parse(text)
+        parse_region(text)
     assert caught.value.code == "config-invalid"
 
 

@@ -11,9 +11,9 @@ from genolewm_core.artifacts.manifest import Architecture, ModelDirectory
 from genolewm_core.errors import ResourceError
 from genolewm_train.card import training_time
 from genolewm_train.commands import train_mini
+from genolewm_train.data_folder import read_training_sequence
 from genolewm_train.language_model import train
 from genolewm_train.publish import contract_of, publish
-from genolewm_train.training_sequence import read_training_sequence
 
 
 @pytest.fixture(scope="module")

@@ -67,6 +67,29 @@ def test_an_annotation_without_named_genes_is_refused(tmp_path, lines):
         gene_regions(tmp_path / "none.gff3.gz")
 
 
+def test_a_lift_is_joined_with_what_the_other_assembly_says(tmp_path):
+    # Chromosome 1 and the start of chromosome 17 lie 500 bases further on in GRCh37 than in GRCh38.
+    blocks = "".join(
+        f"chain 1 {name} {bp + 500} + 500 {bp + 500} {name} {bp} + 0 {bp} 1\n{bp}\n\n"
+        for name, bp in (("chr1", 60_000), ("chr17", 45_000_000))
+    )
+    chain = tmp_path / "a.chain.gz"
+    chain.write_bytes(gzip.compress(blocks.encode()))
+    genes = {
+        assembly: gff(
+            tmp_path / f"{assembly}.gff3.gz", f"{contig}\tLRG\tgene\t{start}\t26500\t.\t+\t.\tName=AGRN"
+        )
+        for assembly, contig, start in (("GRCh37", "1", 20_501), ("GRCh38", "chr1", 19_001))
+    }
+    holdouts = project_holdouts(chain, genes)
+    assert holdouts.genes == ("AGRN",)
+    on_37, on_38 = (holdouts.on(assembly).regions for assembly in ("GRCh37", "GRCh38"))
+    assert on_37["lrg_genes"] == Intervals.of({"1": [(14_500, 32_000)]})
+    assert on_38["lrg_genes"] == Intervals.of({"1": [(14_000, 31_500)]})
+    assert on_37["brca1"] == Intervals.of({"17": [(41_000_000, 41_400_000), (42_800_500, 43_300_500)]})
+    assert on_38["brca1"] == Intervals.of({"17": [(40_999_500, 41_399_500), (42_800_000, 43_300_000)]})
+
+
 @pytest.mark.parametrize(
     ("assembly", "contig", "start", "end", "name"),
     [

@@ -97,7 +97,7 @@ def calibrate(
     from genolewm_core.errors import ConfigError
     from genolewm_train.calibration.build import CalibrationRun, calibrate_model
     from genolewm_train.calibration.display import show_table, stages
-    from genolewm_train.calibration.sites import RESERVED_GRCH37, Region
+    from genolewm_train.calibration.sites import RESERVED_GRCH37, parse_region
 
     if not 0.0 <= min_af <= 0.5:
         raise ConfigError(
@@ -108,7 +108,7 @@ def calibrate(
         vcfs=vcfs,
         reference=reference,
         annotation=annotation,
-        regions=tuple(Region.parse(text) for text in regions) or RESERVED_GRCH37,
+        regions=tuple(parse_region(text) for text in regions) or RESERVED_GRCH37,
         min_af=min_af,
         backend=backend,
         both_strands=both_strands,

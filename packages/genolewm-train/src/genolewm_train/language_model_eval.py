@@ -16,11 +16,13 @@ import numpy.typing as npt
 import torch
 
 from genolewm_core.errors import EvaluationError
+from genolewm_core.genome.bed import Region
 from genolewm_core.scoring.sixmer import K
 from genolewm_train import markov
+from genolewm_train.data_folder import open_reference, read_pieces
 from genolewm_train.language_model import predict_logits
 from genolewm_train.objective import right_log_probs
-from genolewm_train.training_sequence import TrainingSequence, read_pieces
+from genolewm_train.training_sequence import TrainingSequence
 
 __all__ = [
     "EVALUATION_CONTIG",
@@ -76,16 +78,19 @@ def evaluation_pieces(data: Path) -> list[Digits]:
     """Held-out stretches of A, C, G, T, each cut to whole six-mers.
 
     Raises:
-        EvaluationError: the reference has no bases there.
+        InputError: the reference is missing or has no such contig.
+        EvaluationError: it has no bases there.
     """
-    path = data / "reference" / "GRCh38.shared.fa.gz"
-    pieces = read_pieces(path, "GRCh38", EVALUATION_CONTIG, [EVALUATION_SPAN])
+    with open_reference(data, "GRCh38") as reference:
+        length_bp = reference.contig(EVALUATION_CONTIG).length
+        region = Region(EVALUATION_CONTIG, *(min(at, length_bp) for at in EVALUATION_SPAN))
+        pieces = read_pieces(reference, "GRCh38", region)
     cut = [piece.digits[: len(piece.digits) // K * K] for piece in pieces]
     if not cut:
         raise EvaluationError(
             "training-data-missing",
             "There is no held-out sequence to evaluate on.",
-            where=f"{path} {EVALUATION_CONTIG}:{EVALUATION_SPAN[0]}-{EVALUATION_SPAN[1]}",
+            where=f"{reference.path} {EVALUATION_CONTIG}:{EVALUATION_SPAN[0]}-{EVALUATION_SPAN[1]}",
             expected="bases",
             found="N only",
             next_step="check the folder given with --data",

@@ -13,10 +13,10 @@ from rich.progress import Progress as Bar
 
 from genolewm_core.errors import ResourceError
 from genolewm_train.card import Measured
+from genolewm_train.data_folder import read_training_sequence
 from genolewm_train.language_model import Progress, train
 from genolewm_train.publish import publish
 from genolewm_train.recipe import Recipe
-from genolewm_train.training_sequence import read_training_sequence
 
 __all__ = ["run_mini"]
 

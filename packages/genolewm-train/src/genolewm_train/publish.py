@@ -24,13 +24,15 @@ from genolewm_core.artifacts.manifest import (
 )
 from genolewm_core.artifacts.weights import StoredVocabulary
 from genolewm_core.errors import ResourceError
-from genolewm_core.genome.reference import Reference
 from genolewm_core.scoring.backend import Backend, load_backend
 from genolewm_core.scoring.cells import Geometry
 from genolewm_core.scoring.passes import PassOptions
+from genolewm_data.holdouts.held import Holdouts
+from genolewm_data.holdouts.intervals import Intervals
+from genolewm_data.holdouts.rules import FLANK_BP, NAMED_REGIONS
 from genolewm_train import brca1
 from genolewm_train.card import Measured, read_log, render_card, training_time, write_loss_curve
-from genolewm_train.holdouts import FLANK_BP, NAMED_INTERVALS, Holdouts
+from genolewm_train.data_folder import open_reference
 from genolewm_train.language_model import LOG_NAME
 from genolewm_train.language_model_eval import bits_per_base, evaluation_pieces, markov_bits, paired_margin
 from genolewm_train.recipe import Recipe
@@ -79,13 +81,17 @@ def save_weights(model: Any, path: Path) -> None:
 
 
 def _training(recipe: Recipe, sequence: TrainingSequence, holdouts: Holdouts) -> dict[str, Any]:
+    named = {
+        assembly: Intervals({}).union(*regions.values()).by_contig
+        for assembly, regions in NAMED_REGIONS.items()
+    }
     return {
         # Through JSON, so that what is in memory equals what is read back.
         "recipe": json.loads(json.dumps(asdict(recipe))),
         "data_sha256": sequence.digest,
         "bases": {source.name: source.n_bases for source in sequence.sources},
         "held_out": {
-            "intervals": json.loads(json.dumps(NAMED_INTERVALS)),
+            "intervals": json.loads(json.dumps(named)),
             "genes": list(holdouts.genes),
             "gene_flank_bp": FLANK_BP,
         },
@@ -97,7 +103,7 @@ def _brca1(data: Path, backend: Backend, contract: Contract) -> dict[str, dict[s
     options = PassOptions(
         Geometry(contract.window_bp, contract.cell_bp), radius_tok=contract.radius_tok, ll_tok=contract.ll_tok
     )
-    with Reference(data / "reference" / "GRCh37.shared.fa.gz") as reference:
+    with open_reference(data, "GRCh37") as reference:
         scores: Mapping[str, npt.NDArray[np.float64]] = brca1.head_scores(rows, reference, backend, options)
     own = {f"{MODEL_NAME}, {head}": brca1.brca1_auroc(rows, values) for head, values in scores.items()}
     return {**own, **brca1.published_auroc(rows)}

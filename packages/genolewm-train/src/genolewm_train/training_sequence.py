@@ -10,33 +10,17 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import pysam
 
 from genolewm_core.errors import InputError
-from genolewm_core.scoring.sixmer import K, base_digits
-from genolewm_train.holdouts import Holdouts, chromosome, read_holdouts
-from genolewm_train.intervals import Interval, Intervals, merge, subtract, union
+from genolewm_core.scoring.sixmer import K
 
-__all__ = [
-    "SPECIES",
-    "Piece",
-    "Source",
-    "TrainingSequence",
-    "read_pieces",
-    "read_training_sequence",
-    "reverse_complement",
-]
+__all__ = ["Piece", "Source", "TrainingSequence", "reverse_complement"]
 
 _PLACE = 4 ** np.arange(K - 1, -1, -1)
 _TWO_64 = 1 << 64
-# Shorter stretches hold no training window of any stage worth the bookkeeping.
-MIN_PIECE_BP = 1_600
-
-SPECIES = {"sacCer3": "sacCer3.fa.gz", "Ecoli_W": "Ecoli_W.fa.gz"}
 
 
 def reverse_complement(digits: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
@@ -131,100 +115,3 @@ class TrainingSequence:
                 digits = reverse_complement(digits)
             codes[row] = digits.reshape(-1, K) @ _PLACE
         return codes
-
-
-def _regions(path: Path, fasta: pysam.FastaFile) -> Intervals:
-    """Real regions of a FASTA that is N elsewhere; whole contigs where no list of regions lies beside it."""
-    if not path.exists():
-        return {name: [(0, fasta.get_reference_length(name))] for name in fasta.references}
-    found: Intervals = {}
-    for line in path.read_text(encoding="utf-8").splitlines():
-        if line and not line.startswith("#"):
-            contig, start, end = line.split("\t")[:3]
-            found.setdefault(contig, []).append((int(start), int(end)))
-    return union(found)
-
-
-def _pieces(fasta: pysam.FastaFile, assembly: str, contig: str, spans: list[Interval]) -> list[Piece]:
-    """The stretches of A, C, G, T within `spans`; every other character ends one."""
-    found = []
-    for start, end in spans:
-        digits = base_digits(fasta.fetch(contig, start, end))
-        known = np.concatenate(([False], digits >= 0, [False]))
-        edges = np.flatnonzero(known[1:] != known[:-1])
-        for first, last in edges.reshape(-1, 2):
-            if last - first >= MIN_PIECE_BP:
-                found.append(Piece(assembly, contig, start + int(first), digits[first:last].astype(np.uint8)))
-    return found
-
-
-def _open(path: Path) -> pysam.FastaFile:
-    try:
-        return pysam.FastaFile(str(path))
-    except (OSError, ValueError) as error:
-        raise InputError(
-            "training-data-missing",
-            "A FASTA of the training data cannot be opened.",
-            where=str(path),
-            expected="a FASTA with its .fai (and .gzi when compressed)",
-            found=repr(error),
-            next_step="check the folder given with --data",
-        ) from error
-
-
-def read_pieces(path: Path, assembly: str, contig: str, spans: list[Interval]) -> list[Piece]:
-    """Stretches of A, C, G, T of one contig of a FASTA, at least `MIN_PIECE_BP` long.
-
-    Raises:
-        InputError: the file is missing.
-    """
-    with _open(path) as fasta:
-        return _pieces(fasta, assembly, contig, spans)
-
-
-def _human(data: Path, holdouts: Holdouts, seen38_on_37: Intervals) -> list[Piece]:
-    pieces: list[Piece] = []
-    for assembly in ("GRCh38", "GRCh37"):
-        path = data / "reference" / f"{assembly}.shared.fa.gz"
-        with _open(path) as fasta:
-            regions = _regions(path.with_name(f"{assembly}.shared.regions.bed"), fasta)
-            for contig in sorted(regions):
-                spans = subtract(regions[contig], holdouts.on(assembly, contig))
-                if assembly == "GRCh37":
-                    spans = subtract(spans, seen38_on_37.get(chromosome(contig), []))
-                holdouts.check(assembly, contig, spans)
-                pieces.extend(_pieces(fasta, assembly, contig, spans))
-    return pieces
-
-
-def read_training_sequence(data: Path, *, human: float, species: float) -> tuple[TrainingSequence, Holdouts]:
-    """Everything to train on: the human sequence of both assemblies, yeast and E. coli, less the hold-outs.
-
-    GRCh37 gives only what has no counterpart in the GRCh38 file, so that most genes are not seen twice.
-
-    Args:
-        data: folder with reference/, annotation/ and species/.
-        human: share of the windows drawn from human sequence.
-        species: share drawn from each genome of `SPECIES`.
-
-    Raises:
-        InputError: a file is missing.
-        InternalError: held-out sequence slipped through.
-    """
-    holdouts, chain = read_holdouts(data)
-    path38 = data / "reference" / "GRCh38.shared.fa.gz"
-    with _open(path38) as fasta:
-        regions38 = _regions(path38.with_name("GRCh38.shared.regions.bed"), fasta)
-    seen = chain.inverse().lift({chromosome(name): merge(spans) for name, spans in regions38.items()})
-    sources = [Source("human", tuple(_human(data, holdouts, seen)))]
-    for name, file in SPECIES.items():
-        with _open(data / "species" / file) as fasta:
-            pieces = [
-                piece
-                for contig in fasta.references
-                for piece in _pieces(fasta, name, contig, [(0, fasta.get_reference_length(contig))])
-            ]
-        sources.append(Source(name, tuple(pieces)))
-    weights = (human, *([species] * len(SPECIES)))
-    total = sum(weights)
-    return TrainingSequence(tuple(sources), tuple(weight / total for weight in weights)), holdouts

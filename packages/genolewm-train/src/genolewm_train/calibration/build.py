@@ -13,6 +13,7 @@ from genolewm_core.artifacts.atomic import write_atomic
 from genolewm_core.artifacts.manifest import ModelDirectory, digest_file, read_verified, write_manifest
 from genolewm_core.errors import InputError
 from genolewm_core.genome.annotation import Annotation
+from genolewm_core.genome.bed import Region
 from genolewm_core.genome.reference import Reference
 from genolewm_core.scoring.backend import load_backend, resolve_backend
 from genolewm_core.scoring.calibration import (
@@ -26,7 +27,7 @@ from genolewm_core.scoring.heads import CHOICES
 from genolewm_core.scoring.passes import PassOptions
 from genolewm_train.calibration.fit import fit_table, ks_uniform, percentiles
 from genolewm_train.calibration.scored import Scored, score_sites
-from genolewm_train.calibration.sites import Region, common_sites, is_held_back, synthetic_sites
+from genolewm_train.calibration.sites import common_sites, is_held_back, synthetic_sites
 
 __all__ = ["CalibrationRun", "calibrate_model"]
 

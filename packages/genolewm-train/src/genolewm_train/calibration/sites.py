@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -16,50 +15,46 @@ import pysam
 
 from genolewm_core.errors import ConfigError, InputError, InternalError
 from genolewm_core.genome.alleles import BASES
+from genolewm_core.genome.bed import Region
 from genolewm_core.genome.reference import Reference
 from genolewm_core.genome.vcf import Row, row_of
-from genolewm_train.holdouts import HELD_OUT_CHROMOSOME, chromosome
+from genolewm_data.holdouts.intervals import chromosome
+from genolewm_data.holdouts.rules import NAMED_REGIONS
 
-__all__ = ["RESERVED_GRCH37", "Region", "common_sites", "is_held_back", "synthetic_sites"]
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Region:
-    """A stretch of a contig, 0-based half-open."""
-
-    contig: str
-    start: int
-    end: int
-
-    @classmethod
-    def parse(cls, text: str) -> Region:
-        """Read `CONTIG:FIRST-LAST`, 1-based and inclusive, as samtools writes regions.
-
-        Raises:
-            ConfigError: `config-invalid`, also for the chromosome that is never calibrated on.
-        """
-        contig, _, span = text.rpartition(":")
-        first, _, last = span.replace(",", "").partition("-")
-        if not contig or not first.isdecimal() or not last.isdecimal() or not 0 < int(first) <= int(last):
-            raise ConfigError(
-                "config-invalid",
-                "A region could not be read.",
-                where="--region",
-                expected="CONTIG:FIRST-LAST, such as 20:1000001-2000000",
-                found=text,
-            )
-        if chromosome(contig) == chromosome(HELD_OUT_CHROMOSOME):
-            raise ConfigError(
-                "config-invalid",
-                "Chromosome 21 is held out of everything that is trained or calibrated.",
-                where="--region",
-                next_step="choose regions on other chromosomes",
-            )
-        return cls(contig, int(first) - 1, int(last))
+__all__ = ["RESERVED_GRCH37", "common_sites", "is_held_back", "parse_region", "synthetic_sites"]
 
 
-RESERVED_GRCH37 = (Region("20", 1_000_000, 2_000_000), Region("22", 16_050_000, 22_000_000))
+RESERVED_GRCH37 = tuple(
+    Region(contig.removeprefix("chr"), start, end)
+    for contig, start, end in NAMED_REGIONS["GRCh37"]["calibration"]
+)
 """What the embedded model was not trained on, for its calibration."""
+
+
+def parse_region(text: str) -> Region:
+    """Read `CONTIG:FIRST-LAST`, 1-based and inclusive, as samtools writes regions.
+
+    Raises:
+        ConfigError: `config-invalid`, also for the chromosome that is never calibrated on.
+    """
+    contig, _, span = text.rpartition(":")
+    first, _, last = span.replace(",", "").partition("-")
+    if not contig or not first.isdecimal() or not last.isdecimal() or not 0 < int(first) <= int(last):
+        raise ConfigError(
+            "config-invalid",
+            "A region could not be read.",
+            where="--region",
+            expected="CONTIG:FIRST-LAST, such as 20:1000001-2000000",
+            found=text,
+        )
+    if chromosome(contig) == "chr21":
+        raise ConfigError(
+            "config-invalid",
+            "Chromosome 21 is held out of everything that is trained or calibrated.",
+            where="--region",
+            next_step="choose regions on other chromosomes",
+        )
+    return Region(contig, int(first) - 1, int(last))
 
 
 def common_sites(

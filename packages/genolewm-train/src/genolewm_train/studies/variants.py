@@ -19,8 +19,9 @@ from genolewm_core.genome.reference import Reference
 from genolewm_core.genome.variant import edit_class
 from genolewm_core.genome.vcf import read_rows, row_of
 from genolewm_core.scoring.cells import Contig, Geometry
+from genolewm_data.holdouts.rules import is_held_out_gene
 from genolewm_train.brca1 import read_brca1
-from genolewm_train.holdouts import Holdouts, is_held_out_gene, read_holdouts
+from genolewm_train.data_folder import open_reference, read_holdouts
 
 __all__ = [
     "ASSEMBLIES",
@@ -94,7 +95,7 @@ def open_references(data: Path) -> dict[str, Reference]:
     Raises:
         InputError: one is missing.
     """
-    return {name: Reference(data / "reference" / f"{name}.shared.fa.gz") for name in ASSEMBLIES}
+    return {name: open_reference(data, name) for name in ASSEMBLIES}
 
 
 def personal_cells(
@@ -116,10 +117,10 @@ def in_phase_indel_cells(
     They are rare (one variant in a hundred), hence the second source; chromosome 21 is left out of that one,
     so that no variant comes twice, on two assemblies.
     """
-    holdouts, _ = read_holdouts(data)
+    held_37 = read_holdouts(data).on("GRCh37")
 
     def held_out_37(contig: str, start: int) -> bool:
-        return not contig.endswith("21") and _inside(holdouts, "GRCh37", contig, start)
+        return not contig.endswith("21") and held_37.touches(contig, start, start + 1)
 
     sources: list[_Found] = list(
         _vcf(data / _PERSON, references["GRCh38"], "GRCh38", lambda contig, _: contig.endswith("21"))
@@ -272,10 +273,6 @@ def _cells(group: str, found: Iterable[_Found], geometry: Geometry) -> list[Stud
 
 def _order(edit: StudyEdit) -> tuple[int, int, str]:
     return edit.replacement.start, edit.replacement.end, edit.replacement.alt
-
-
-def _inside(holdouts: Holdouts, assembly: str, contig: str, start: int) -> bool:
-    return any(begin <= start < end for begin, end in holdouts.on(assembly, contig))
 
 
 def _missing(path: Path, found: str) -> EvaluationError:
