@@ -38,14 +38,20 @@ class HaplotypeTable:
     counts: Mapping[Block, int]
     _blocks: dict[str, list[Block]] = field(init=False, repr=False)
     _starts: dict[str, list[int]] = field(init=False, repr=False)
+    _ends: dict[str, list[int]] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         blocks: dict[str, list[Block]] = {}
         for block in sorted(self.counts, key=_order):
             blocks.setdefault(block.calls[0].called.chrom, []).append(block)
         starts = {chrom: [block.calls[0].called.start for block in held] for chrom, held in blocks.items()}
+        ends = {
+            chrom: [max(call.called.end for call in block.calls) for block in held]
+            for chrom, held in blocks.items()
+        }
         object.__setattr__(self, "_blocks", blocks)
         object.__setattr__(self, "_starts", starts)
+        object.__setattr__(self, "_ends", ends)
 
     def __len__(self) -> int:
         return len(self.counts)
@@ -53,8 +59,9 @@ class HaplotypeTable:
     def between(self, contig: str, start: int, end: int) -> list[Block]:
         """Blocks that lie in [start, end), 0-based half-open, by place."""
         starts = self._starts.get(contig, [])
-        held = self._blocks.get(contig, [])[bisect_left(starts, start) : bisect_left(starts, end)]
-        return [block for block in held if max(call.called.end for call in block.calls) <= end]
+        held = slice(bisect_left(starts, start), bisect_left(starts, end))
+        blocks, ends = self._blocks.get(contig, [])[held], self._ends.get(contig, [])[held]
+        return [block for block, last in zip(blocks, ends, strict=True) if last <= end]
 
     def write(self, path: Path) -> None:
         """Write as Parquet, by place; equal tables give equal bytes."""

@@ -9,6 +9,7 @@ import re
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 __all__ = ["Interval", "Intervals", "chromosome"]
 
@@ -17,6 +18,7 @@ Interval = tuple[int, int]
 _ACCESSION = re.compile(r"NC_0000(0[1-9]|1\d|2[0-4])\.\d+")
 
 
+@lru_cache(maxsize=4_096)
 def chromosome(contig: str) -> str:
     """The one spelling of a contig's name here: `17`, `chr17` and `NC_000017.11` are `chr17`."""
     accession = _ACCESSION.fullmatch(contig)

@@ -17,7 +17,7 @@ from genolewm_core.scoring.states import ReferenceWindow
 from genolewm_data.holdouts.chain import Chain
 from genolewm_data.holdouts.intervals import chromosome
 
-__all__ = ["Keys", "edit_key", "key_of", "keys_of", "lift_keys", "parts"]
+__all__ = ["Keys", "WindowBases", "edit_key", "key_of", "keys_of", "lift_keys", "parts"]
 
 
 @dataclass(frozen=True)
@@ -74,23 +74,34 @@ def edit_key(window: ReferenceWindow, edit: RelEdit) -> Variant | None:
 
     In that case the left-aligned spelling lies outside what the window shows. An edit without effect is None too.
     """
-    change = trim(window.start + edit.rel_pos, edit.ref_bases.upper(), edit.alt_bases.upper())
-    if change is None:
-        return None
-    pos, ref, alt = to_vcf(change, _WindowBases(window))
-    return None if "N" in ref else Variant(chromosome(window.contig), pos, ref, alt)
+    bases = window.sequence[: window.end - window.start].upper()
+    return WindowBases(window.contig, window.start, bases).key(edit)
 
 
-class _WindowBases:
-    """A window as if it were its contig, with N for every base that the window does not have."""
+class WindowBases:
+    """A window as if it were its contig, with N for every base that the window does not have.
 
-    def __init__(self, window: ReferenceWindow) -> None:
-        self._start = window.start
-        self._bases = window.sequence[: window.end - window.start].upper()
+    Args:
+        contig: its name.
+        start: 0-based place of the first base.
+        bases: upper-case.
+    """
+
+    def __init__(self, contig: str, start: int, bases: str) -> None:
+        self._contig, self._start, self._bases = chromosome(contig), start, bases
         # Where the contig ends is unknown, and no deletion that starts in the window reaches that far.
         self.length = 1 << 40
 
+    def key(self, edit: RelEdit) -> Variant | None:
+        """See `edit_key`."""
+        change = trim(self._start + edit.rel_pos, edit.ref_bases.upper(), edit.alt_bases.upper())
+        if change is None:
+            return None
+        pos, ref, alt = to_vcf(change, self)
+        return None if "N" in ref else Variant(self._contig, pos, ref, alt)
+
     def fetch(self, start: int, end: int) -> str:
+        """Bases of [start, end) of the contig."""
         first, last = start - self._start, end - self._start
         inside = self._bases[max(0, first) : max(0, last)]
         left = max(0, min(-first, end - start))

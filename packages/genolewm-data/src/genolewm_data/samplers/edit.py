@@ -32,6 +32,8 @@ class Refusal(StrEnum):
     """An allele is longer than `V1_MAX_LEN`."""
     OVERLAP = "overlap"
     """It touches another edit of its tuple, or repeats one of its window."""
+    HELD_OUT = "held_out"
+    """It is held out of training, by itself or together with others of its tuple."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,10 +7,10 @@ run they are built.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -18,9 +18,12 @@ from genolewm_core.errors import ConfigError
 from genolewm_core.genome.alleles import Replacement
 from genolewm_core.genome.variant import RelEdit
 from genolewm_core.scoring.states import ReferenceWindow
+from genolewm_data.haplotypes.calls import Block
 from genolewm_data.haplotypes.table import HaplotypeTable
 from genolewm_data.holdouts.held import HeldOut
+from genolewm_data.holdouts.window import HeldOutOfWindow
 from genolewm_data.samplers import (
+    SOURCES,
     EditableWindow,
     EditSource,
     Refusal,
@@ -35,7 +38,8 @@ from genolewm_data.samplers import (
     place,
 )
 from genolewm_data.samplers.mix import apportion
-from genolewm_data.samplers.words import UInt64, uniform
+from genolewm_data.samplers.words import UInt64, below, uniform
+from genolewm_data.tuples.haplotype import tuple_of_variants
 from genolewm_data.tuples.training import TrainingTuple, WindowRef
 
 if TYPE_CHECKING:
@@ -50,6 +54,8 @@ _FALLBACK: EditSource = "synthetic_snv"
 _FURTHER = 15
 """Proposals after a first one that could not be taken."""
 _HEAD = 0
+_ORDER_WORD, _KIND_WORD, _HAPLOTYPE_WORD, _BLOCK_WORD = range(4)
+"""Of a head: whether the slot gets several edits, how many, whether they are a haplotype block, and which."""
 _SOURCE_WORD = 7
 """Of an edit; of a head, where the stretch of the slot's edits lies."""
 
@@ -62,10 +68,12 @@ class TupleOptions:
         seed: of the stream, 0 up to 2^64 - 1.
         edits_per_window: tuples of a window.
         mix: of sources, for tuples of one edit and the first edit of the others exactly, for the rest by chance.
+            A tuple that is a haplotype block takes the place of one of any source.
         multi_percent: tuples of several edits among 100.
         spread_bp: the edits of a tuple lie within so many bases; a haplotype block's 1 kb unless told otherwise.
         radius_tok: of pooling, which sets the margin.
-        haplotype_percent: of 100 tuples of several edits in windows with haplotype blocks, those that are a block.
+        haplotype_percent: of 100 tuples of several edits in windows with haplotype blocks, those that are to be a
+            block, by chance.
 
     Raises:
         ConfigError: `config-invalid`.
@@ -106,15 +114,19 @@ class WindowTuples:
     Attributes:
         tuples: in the order of their slots; fewer than asked for only where nothing fits.
         tally: `asked.SOURCE`, `drawn.SOURCE`, `fallback.SOURCE`, `refused.REASON`, `edits.K`, `shortened`,
-            `empty` -> how many. Tallies of windows add up.
+            `empty` -> how many. Edits are counted; of haplotype blocks, tuples are asked for and fall back, and
+            edits are drawn. Tallies of windows add up.
     """
 
     tuples: tuple[TrainingTuple, ...]
     tally: Counter[str]
 
 
-@dataclass(frozen=True, slots=True)
-class _Ask:
+_DRAWN = {source: f"drawn.{source}" for source in SOURCES}
+_REFUSED = {reason: f"refused.{reason}" for reason in Refusal}
+
+
+class _Ask(NamedTuple):
     slot: int
     edit: int
     source: EditSource
@@ -128,8 +140,9 @@ class TupleBuilder:
     Args:
         options: see `TupleOptions`.
         tables: samplers of sources that are not synthetic, such as `TableSampler`.
-        haplotypes: blocks that tuples of several edits may be.
-        held_out: edits that it holds are refused, by themselves and together.
+        haplotypes: blocks that tuples of several edits may be, of the contigs that windows name.
+        held_out: edits that it holds are refused, by themselves and together. Only windows with a place are asked
+            about; that the windows themselves are not held out is for others to see to.
 
     Raises:
         ConfigError: `config-invalid`, when the mix names a source that has no sampler.
@@ -177,30 +190,57 @@ class TupleBuilder:
     def build_in(self, window: EditableWindow, ref: WindowRef, number: int) -> WindowTuples:
         """The tuples of a window that was opened before."""
         n = self.options.edits_per_window
-        draw = _Draw(window, number, self._words, n, self._samplers)
-        leads = draw.leads(self.options.mix.of_window(number, n))
-        groups = draw.companions(self._several(draw.words, number, leads), leads, self.options)
-        tuples = []
-        for slot, lead in enumerate(leads):
-            if lead is None:
-                draw.tally["empty"] += 1
-                continue
-            edits = groups.get(slot, (lead,))
-            draw.tally[f"edits.{len(edits)}"] += 1
-            for edit in edits:
-                draw.tally[f"drawn.{edit.source}"] += 1
-            tuples.append(TrainingTuple(ref, slot, edits))
-        return WindowTuples(tuple(tuples), draw.tally)
+        draw = _Draw(window, number, self._words, n, self._samplers, self._held_of(window))
+        several = self._several(draw.words, number)
+        haplotypes = draw.haplotypes(self._haplotype_slots(draw.words, several), self._blocks_of(window), ref)
+        leads = draw.leads(self.options.mix.of_window(number, n), haplotypes)
+        groups = draw.companions(several, leads, self.options)
+        tuples, tally = [], draw.tally
+        for slot in range(n):
+            sample = haplotypes.get(slot)
+            if sample is None:
+                lead = leads.get(slot)
+                if lead is None:
+                    tally["empty"] += 1
+                    continue
+                sample = TrainingTuple(ref, slot, groups.get(slot) or (lead,))
+            tally[f"edits.{len(sample.edits)}"] += 1
+            for edit in sample.edits:
+                tally[_DRAWN[edit.source]] += 1
+            tuples.append(sample)
+        return WindowTuples(tuple(tuples), tally)
 
-    def _several(self, words: UInt64, number: int, leads: Sequence[WindowEdit | None]) -> dict[int, int]:
+    def _held_of(self, window: EditableWindow) -> HeldOutOfWindow | None:
+        if self.held_out is None or window.contig is None:
+            return None
+        return HeldOutOfWindow(self.held_out, window.contig, window.start, window.text)
+
+    def _blocks_of(self, window: EditableWindow) -> Callable[[], list[Block]]:
+        """The haplotype blocks that lie in a window; looked up only where a slot may be one."""
+
+        def found() -> list[Block]:
+            if self.haplotypes is None or window.contig is None:
+                return []
+            first, last = window.start + window.margin_bp, window.start + window.length - window.margin_bp
+            return self.haplotypes.between(window.contig, first, last)
+
+        return found
+
+    def _several(self, words: UInt64, number: int) -> dict[int, int]:
         """Slot -> number of edits, of the slots that get several."""
         percent = self.options.multi_percent
-        _, n = apportion((100 - percent, percent), len(leads), number)
+        _, n = apportion((100 - percent, percent), len(words), number)
         if n == 0:
             return {}
-        slots = [int(slot) for slot in np.argsort(words[:, _HEAD, 0], kind="stable")[:n]]
-        kinds = (words[slots, _HEAD, 1] >> np.uint64(62)).tolist()
-        return {s: MULTI_EDITS[kind] for s, kind in zip(slots, kinds, strict=True) if leads[s] is not None}
+        slots = np.argsort(words[:, _HEAD, _ORDER_WORD], kind="stable")[:n].tolist()
+        kinds = (words[slots, _HEAD, _KIND_WORD] >> np.uint64(62)).tolist()
+        return {slot: MULTI_EDITS[kind] for slot, kind in zip(slots, kinds, strict=True)}
+
+    def _haplotype_slots(self, words: UInt64, several: Iterable[int]) -> list[int]:
+        if self.haplotypes is None:
+            return []
+        share = self.options.haplotype_percent / 100
+        return [slot for slot in several if uniform(words[slot, _HEAD, _HAPLOTYPE_WORD]) < share]
 
 
 class _Draw:
@@ -213,28 +253,70 @@ class _Draw:
         words: SlotWords,
         n_slots: int,
         samplers: Mapping[EditSource, Sampler],
+        held: HeldOutOfWindow | None,
     ) -> None:
         self.window, self.tally = window, Counter[str]()
         self.words = words.of_window(number, n_slots)
-        self._number, self._more, self._samplers = number, words, samplers
+        self._number, self._more, self._samplers, self._held = number, words, samplers, held
 
-    def leads(self, sources: Sequence[EditSource]) -> list[WindowEdit | None]:
-        """The first edit of every slot, none twice."""
-        asks = [_Ask(slot, 1, source, 0, self.window.length) for slot, source in enumerate(sources)]
+    def haplotypes(
+        self, slots: Sequence[int], blocks_of: Callable[[], list[Block]], ref: WindowRef
+    ) -> dict[int, TrainingTuple]:
+        """Slot -> a block of the window, of the slots for which one was found that can be taken."""
+        blocks = blocks_of() if slots else []
+        samples = {}
+        for slot in slots if blocks else ():
+            self.tally["asked.haplotype"] += 1
+            words = self.words[slot, _HEAD, _BLOCK_WORD : _BLOCK_WORD + 1]
+            sample = self._block(slot, blocks, words, ref)
+            if sample is None:
+                further = self._more.again(self._number, slot, _HEAD, _FURTHER)[:, 0]
+                sample = self._block(slot, blocks, further, ref)
+            if sample is None:
+                self.tally["fallback.haplotype"] += 1
+            else:
+                samples[slot] = sample
+        return samples
+
+    def _block(
+        self, slot: int, blocks: Sequence[Block], words: UInt64, ref: WindowRef
+    ) -> TrainingTuple | None:
+        """The first block that can be taken, whole."""
+        for index in dict.fromkeys(below(words, len(blocks)).tolist()):
+            block = blocks[index]
+            if self._held is not None and self._held.holds_block(block.keys):
+                self.tally[_REFUSED[Refusal.HELD_OUT]] += 1
+                continue
+            sample = tuple_of_variants(self.window, ref, slot, [call.called for call in block.calls])
+            if isinstance(sample, TrainingTuple):
+                return sample
+            self.tally[_REFUSED[sample]] += 1
+        return None
+
+    def leads(self, sources: Sequence[EditSource], without: Container[int]) -> dict[int, WindowEdit]:
+        """The first edit of every slot but some, none twice."""
+        length = self.window.length
+        asks = [
+            _Ask(slot, 1, source, 0, length) for slot, source in enumerate(sources) if slot not in without
+        ]
         taken: set[Replacement] = set()
-        leads = []
+
+        def refused(edit: WindowEdit) -> Refusal | None:
+            return Refusal.OVERLAP if edit.change in taken else None
+
+        leads = {}
         for ask, proposed in zip(asks, self._propose(asks), strict=True):
-            edit = self._settle(ask, proposed, lambda edit: edit.change not in taken)
+            edit = self._settle(ask, proposed, refused)
             if edit is not None:
                 taken.add(edit.change)
-            leads.append(edit)
+                leads[ask.slot] = edit
         return leads
 
     def companions(
-        self, several: Mapping[int, int], leads: Sequence[WindowEdit | None], options: TupleOptions
+        self, several: Mapping[int, int], leads: Mapping[int, WindowEdit], options: TupleOptions
     ) -> dict[int, tuple[WindowEdit, ...]]:
-        """The edits of every slot that gets several, sorted by place."""
-        groups = {slot: [lead] for slot in several if (lead := leads[slot]) is not None}
+        """The edits of every slot with a first edit that gets several, sorted by place."""
+        groups = {slot: [leads[slot]] for slot in several if slot in leads}
         asks = []
         for slot, (lead,) in groups.items():
             before, *by_source = uniform(self.words[slot, :, _SOURCE_WORD]).tolist()
@@ -246,10 +328,19 @@ class _Draw:
             ]
         for ask, proposed in zip(asks, self._propose(asks), strict=True):
             group = groups[ask.slot]
-            edit = self._settle(ask, proposed, partial(_apart, group))
+            edit = self._settle(ask, proposed, partial(self._beside, group))
             if edit is not None:
                 group.append(edit)
         return {slot: self._cut(group, several[slot]) for slot, group in groups.items()}
+
+    def _beside(self, group: Sequence[WindowEdit], edit: WindowEdit) -> Refusal | None:
+        """Why an edit cannot be in one tuple with others."""
+        if any(edit.touches(other) for other in group):
+            return Refusal.OVERLAP
+        held = self._held
+        if held is not None and held.has_blocks and held.holds_together([e.rel for e in (*group, edit)]):
+            return Refusal.HELD_OUT
+        return None
 
     def _cut(self, group: list[WindowEdit], wanted: int) -> tuple[WindowEdit, ...]:
         if len(group) < wanted:
@@ -265,28 +356,30 @@ class _Draw:
             rows_of.setdefault(ask.source, []).append(row)
         for source, rows in rows_of.items():
             self.tally[f"asked.{source}"] += len(rows)
-            held = [asks[row] for row in rows]
-            words = self.words[[ask.slot for ask in held], [ask.edit for ask in held]]
-            low = np.array([ask.low for ask in held], dtype=np.int64)
-            high = np.array([ask.high for ask in held], dtype=np.int64)
-            proposed = self._samplers[source].propose(self.window, words, low, high)
+            slots, edits, _, low, high = zip(*[asks[row] for row in rows], strict=True)
+            proposed = self._samplers[source].propose(
+                self.window,
+                self.words[slots, edits],
+                np.array(low, dtype=np.int64),
+                np.array(high, dtype=np.int64),
+            )
             for row, rel in zip(rows, proposed, strict=True):
                 proposals[row] = rel
         return proposals
 
     def _settle(
-        self, ask: _Ask, proposed: RelEdit | None, fits: Callable[[WindowEdit], bool]
+        self, ask: _Ask, proposed: RelEdit | None, refused: Callable[[WindowEdit], Refusal | None]
     ) -> WindowEdit | None:
         """The first proposal that can be taken: of the source that was asked, else a synthetic SNV."""
-        edit = None if proposed is None else self._first((proposed,), ask.source, fits)
+        edit = None if proposed is None else self._first((proposed,), ask.source, refused)
         if edit is not None:
             return edit
         words = self._more.again(self._number, ask.slot, ask.edit, 2 * _FURTHER)
         if proposed is not None:
-            edit = self._first(self._further(ask, ask.source, words[:_FURTHER]), ask.source, fits)
+            edit = self._first(self._further(ask, ask.source, words[:_FURTHER]), ask.source, refused)
         if edit is None:
             self.tally[f"fallback.{ask.source}"] += 1
-            edit = self._first(self._further(ask, _FALLBACK, words[_FURTHER:]), _FALLBACK, fits)
+            edit = self._first(self._further(ask, _FALLBACK, words[_FURTHER:]), _FALLBACK, refused)
         return edit
 
     def _further(self, ask: _Ask, source: EditSource, words: UInt64) -> list[RelEdit | None]:
@@ -294,22 +387,26 @@ class _Draw:
         return self._samplers[source].propose(self.window, words, low, high)
 
     def _first(
-        self, proposals: Iterable[RelEdit | None], source: EditSource, fits: Callable[[WindowEdit], bool]
+        self,
+        proposals: Iterable[RelEdit | None],
+        source: EditSource,
+        refused: Callable[[WindowEdit], Refusal | None],
     ) -> WindowEdit | None:
+        held = self._held
         for proposed in dict.fromkeys(proposals):
             if proposed is None:
                 continue
-            edit = place(self.window, proposed, source)
-            if isinstance(edit, WindowEdit):
-                if fits(edit):
-                    return edit
-                edit = Refusal.OVERLAP
-            self.tally[f"refused.{edit}"] += 1
+            placed = place(self.window, proposed, source)
+            if isinstance(placed, WindowEdit):
+                reason = refused(placed)
+                if reason is None and held is not None and held.holds(proposed, placed.change):
+                    reason = Refusal.HELD_OUT
+                if reason is None:
+                    return placed
+            else:
+                reason = placed
+            self.tally[_REFUSED[reason]] += 1
         return None
-
-
-def _apart(group: Sequence[WindowEdit], edit: WindowEdit) -> bool:
-    return not any(edit.touches(other) for other in group)
 
 
 def realised_mix(tally: Mapping[str, int]) -> dict[str, float]:
