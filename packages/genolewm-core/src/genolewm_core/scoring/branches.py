@@ -20,7 +20,7 @@ from genolewm_core.scoring.backend import Pack, Trunk
 from genolewm_core.scoring.cells import StrandView, Window
 from genolewm_core.scoring.sixmer import K, Vocabulary, sixmer_codes
 
-__all__ = ["MAX_PACK", "Branch", "PassPlan", "Spans", "plan_pass"]
+__all__ = ["MAX_PACK", "Branch", "PassPlan", "Spans", "pack_branches", "plan_pass"]
 
 MAX_PACK = 64
 """Branches in one pack. Attention inside a pack is masked, so its cost grows with the square of the pack,
@@ -240,13 +240,14 @@ def _pack(
         held = [b for b in (branches[i] for i in members) if b is not None]
         for slot, (i, b) in enumerate(zip(members, held, strict=True)):
             branches[i] = replace(b, pack=len(packs), slot=slot)
-        pack, first = _one_pack(held)
+        pack, first = pack_branches(held)
         packs.append(pack)
         firsts.append(first)
     return branches, packs, firsts
 
 
-def _one_pack(held: Sequence[Branch]) -> tuple[Pack, npt.NDArray[np.int64]]:
+def pack_branches(held: Sequence[Branch]) -> tuple[Pack, npt.NDArray[np.int64]]:
+    """One pack of at least one and at most `MAX_PACK` branches of a trunk, and the first token of each in it."""
     lengths = np.array([len(b.codes) for b in held], dtype=np.int64)
     first = np.concatenate([[0], np.cumsum(lengths)[:-1]]).astype(np.int64)
     index = np.repeat(np.arange(len(held)), lengths)
