@@ -132,7 +132,7 @@ def tiny_data(tmp_path_factory):
     return write_data(tmp_path_factory.mktemp("train") / "data")
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def tiny():
     """Call it with changed fields for a tiny recipe."""
     return _tiny

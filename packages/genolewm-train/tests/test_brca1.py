@@ -1,3 +1,4 @@
+import gzip
 import math
 
 import numpy as np
@@ -48,6 +49,19 @@ def test_published_scores_of_the_real_table(shared_data):
     }
 
 
-def test_missing_table(tmp_path):
-    with pytest.raises(EvaluationError):
+TABLE = gzip.compress(b"label_lof\tconsequence\n1\tMissense\n")
+
+
+@pytest.mark.parametrize(
+    "content", [None, b"no gzip", TABLE[:-9], gzip.compress(b"label_lof\n"), gzip.compress(b"other\n1\n")]
+)
+def test_no_table_or_another_one(tmp_path, content):
+    path = tmp_path / "benchmark" / "BRCA1_SGE_Findlay2018.GRCh37.tsv.gz"
+    path.parent.mkdir()
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(EvaluationError) as caught:
         read_brca1(tmp_path)
+    assert caught.value.code == "training-data-missing"
+    path.write_bytes(TABLE)
+    assert read_brca1(tmp_path) == [{"label_lof": "1", "consequence": "Missense"}]

@@ -7,7 +7,7 @@ import torch
 from click.testing import CliRunner
 
 from genolewm_core.artifacts.architectures import ARCHITECTURES
-from genolewm_core.artifacts.manifest import Architecture, ModelDirectory
+from genolewm_core.artifacts.manifest import ModelDirectory
 from genolewm_core.errors import ResourceError
 from genolewm_train.card import training_time
 from genolewm_train.commands import train_mini
@@ -17,27 +17,8 @@ from genolewm_train.publish import contract_of, publish
 
 
 @pytest.fixture(scope="module")
-def published(tiny_data, tmp_path_factory):
-    from dataclasses import replace
-
-    from genolewm_train.recipe import Recipe, Stage
-
-    recipe = replace(
-        Recipe(),
-        network=Architecture(
-            n_layers=2,
-            d_model=32,
-            n_heads=2,
-            n_kv_heads=1,
-            head_dim=16,
-            d_ffn=48,
-            rms_norm_eps=1e-6,
-            rope_theta=10_000.0,
-        ),
-        stages=(Stage(1.0, 4, 2, 32),),
-        n_steps=4,
-        threads=1,
-    )
+def published(tiny, tiny_data, tmp_path_factory):
+    recipe = tiny()
     output = tmp_path_factory.mktemp("published")
     sequence, holdouts = read_training_sequence(tiny_data, human=recipe.human, species=recipe.species)
     model = train(recipe, sequence, output)

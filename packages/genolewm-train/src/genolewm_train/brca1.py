@@ -6,8 +6,6 @@ means more damage; a likelihood difference is alternate minus reference, so it i
 
 from __future__ import annotations
 
-import csv
-import gzip
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,13 +13,13 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from genolewm_core.errors import EvaluationError
 from genolewm_core.genome.alleles import Replacement
 from genolewm_core.genome.reference import Reference
 from genolewm_core.genome.vcf import row_of
 from genolewm_core.scoring.backend import Backend
 from genolewm_core.scoring.heads import HEADS
 from genolewm_core.scoring.passes import PassOptions, score_cell
+from genolewm_train.data_folder import read_table
 
 __all__ = ["PUBLISHED", "auroc", "brca1_auroc", "head_scores", "published_auroc", "read_brca1"]
 
@@ -48,26 +46,7 @@ def read_brca1(data: Path) -> list[dict[str, str]]:
     Raises:
         EvaluationError: the table is missing or is another table.
     """
-    path = data / "benchmark" / FILE_NAME
-    try:
-        with gzip.open(path, "rt", encoding="utf-8", newline="") as lines:
-            rows = list(csv.DictReader(lines, delimiter="\t"))
-    except OSError as error:
-        raise _no_table(path, repr(error)) from error
-    if not rows or "label_lof" not in rows[0]:
-        raise _no_table(path, "no rows with the column label_lof")
-    return rows
-
-
-def _no_table(path: Path, found: str) -> EvaluationError:
-    return EvaluationError(
-        "training-data-missing",
-        "The BRCA1 benchmark cannot be read.",
-        where=str(path),
-        expected="a gzipped table with the column label_lof",
-        found=found,
-        next_step="check the folder given with --data",
-    )
+    return read_table(data / "benchmark" / FILE_NAME, "label_lof")
 
 
 def auroc(scores: Float, labels: npt.NDArray[np.bool_]) -> float:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+from genolewm_core.artifacts.atomic import publishing
 from genolewm_core.errors import InputError
 
 __all__ = ["load_checkpoint", "save_checkpoint"]
@@ -39,20 +39,21 @@ def save_checkpoint(
         digest: `Recipe.digest` of the run.
         model: whose parameters are saved.
         optimisers: by name.
+
+    Raises:
+        ResourceError: `output-unwritable`.
     """
     tensors = {f"model.{name}": value.detach() for name, value in model.named_parameters()}
     for kind, optimiser in optimisers.items():
         tensors.update({f"{kind}.{name}": value for name, value in _flatten(optimiser).items()})
-    partial = path.with_name(path.name + ".partial")
-    save_file(
-        {name: value.contiguous() for name, value in tensors.items()},
-        partial,
-        # One entry only: safetensors writes several in an order that changes from run to run.
-        metadata={"checkpoint": json.dumps({"version": CHECKPOINT_VERSION, "step": step, "digest": digest})},
-    )
-    with partial.open("rb") as written:
-        os.fsync(written.fileno())
-    partial.replace(path)
+    about = {"version": CHECKPOINT_VERSION, "step": step, "digest": digest}
+    with publishing(path) as temporary:
+        save_file(
+            {name: value.contiguous() for name, value in tensors.items()},
+            temporary,
+            # One entry only: safetensors writes several in an order that changes from run to run.
+            metadata={"checkpoint": json.dumps(about)},
+        )
 
 
 def load_checkpoint(

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import csv
+import gzip
+import zlib
 from pathlib import Path
 
 import numpy as np
 
+from genolewm_core.errors import EvaluationError
 from genolewm_core.genome.bed import Region, read_bed, whole_genome
 from genolewm_core.genome.reference import Reference
 from genolewm_core.scoring.sixmer import base_digits
@@ -15,7 +19,15 @@ from genolewm_data.holdouts.intervals import Intervals
 from genolewm_data.holdouts.rules import project_holdouts
 from genolewm_train.training_sequence import Piece, Source, TrainingSequence
 
-__all__ = ["SPECIES", "open_reference", "read_holdouts", "read_pieces", "read_training_sequence"]
+__all__ = [
+    "SPECIES",
+    "open_reference",
+    "read_holdouts",
+    "read_pieces",
+    "read_table",
+    "read_training_sequence",
+    "unreadable_table",
+]
 
 # Shorter stretches hold no training window of any stage worth the bookkeeping.
 MIN_PIECE_BP = 1_600
@@ -44,6 +56,38 @@ def read_holdouts(data: Path) -> Holdouts:
     """
     genes = {name: data / "annotation" / f"LRG_t1.{name}.gff3.gz" for name in ("GRCh37", "GRCh38")}
     return project_holdouts(_chain_path(data), genes)
+
+
+def read_table(path: Path, column: str) -> list[dict[str, str]]:
+    """Rows of a gzipped table with a header, as text.
+
+    Args:
+        path: columns are separated by tabs.
+        column: one that the table must have.
+
+    Raises:
+        EvaluationError: `training-data-missing`, also for a damaged table, another one, or one without rows.
+    """
+    try:
+        with gzip.open(path, "rt", encoding="utf-8", newline="") as lines:
+            rows = list(csv.DictReader(lines, delimiter="\t"))
+    except (OSError, EOFError, zlib.error, ValueError) as error:
+        raise unreadable_table(path, repr(error)) from error
+    if not rows or column not in rows[0]:
+        raise unreadable_table(path, f"no rows with the column {column}")
+    return rows
+
+
+def unreadable_table(path: Path, found: str) -> EvaluationError:
+    """The error for a file of variants that is missing or damaged."""
+    return EvaluationError(
+        "training-data-missing",
+        "A table of the data folder cannot be read.",
+        where=str(path),
+        expected="a gzipped file of the data folder",
+        found=found,
+        next_step="check the folder given with --data",
+    )
 
 
 def read_pieces(reference: Reference, assembly: str, region: Region) -> list[Piece]:

@@ -22,7 +22,7 @@ from genolewm_train import markov
 from genolewm_train.data_folder import open_reference, read_pieces
 from genolewm_train.language_model import predict_logits
 from genolewm_train.objective import right_log_probs
-from genolewm_train.training_sequence import TrainingSequence
+from genolewm_train.training_sequence import TrainingSequence, codes_of
 
 __all__ = [
     "EVALUATION_CONTIG",
@@ -111,10 +111,9 @@ def _windows(n_tok: int, window_tok: int) -> Iterator[tuple[int, int, int]]:
 @torch.no_grad()
 def bits_per_base(model: Any, pieces: Sequence[Digits], window_tok: int = WINDOW_TOK) -> BitsPerBase:
     """Bits per base of a network from `build_network` on pieces of whole six-mers."""
-    places = 4 ** np.arange(K - 1, -1, -1)
     chain, marginal = [], []
     for piece in pieces:
-        codes = torch.from_numpy(piece.reshape(-1, K).astype(np.int64) @ places)
+        codes = torch.from_numpy(codes_of(piece))
         for start, first, end in _windows(len(codes), window_tok):
             logits = predict_logits(model, codes[None, start:end])[first - start :]
             token, bases = right_log_probs(logits, codes[first:end])

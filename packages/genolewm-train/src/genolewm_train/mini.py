@@ -11,11 +11,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
-from genolewm_core.errors import ResourceError
 from genolewm_train.card import Measured
 from genolewm_train.data_folder import read_training_sequence
 from genolewm_train.language_model import Progress, train
-from genolewm_train.publish import publish
+from genolewm_train.publish import publish, refuse_existing
 from genolewm_train.recipe import Recipe
 
 __all__ = ["run_mini"]
@@ -49,14 +48,7 @@ def run_mini(
     if steps is not None:
         recipe = replace(recipe, n_steps=steps)
     target = output / "model"
-    if target.exists():
-        # Found out now, not after an hour.
-        raise ResourceError(
-            "output-exists",
-            "The model directory exists already.",
-            where=str(target),
-            next_step="give another --output, or move the old model away",
-        )
+    refuse_existing(target)  # now, not after an hour
     sequence, holdouts = read_training_sequence(data, human=recipe.human, species=recipe.species)
     console = Console(stderr=True)
     with _bar(console, recipe.n_steps, enabled=show_progress) as on_progress:

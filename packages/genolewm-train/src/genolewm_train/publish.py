@@ -38,7 +38,16 @@ from genolewm_train.language_model_eval import bits_per_base, evaluation_pieces,
 from genolewm_train.recipe import Recipe
 from genolewm_train.training_sequence import TrainingSequence
 
-__all__ = ["MODEL_NAME", "MODEL_VERSION", "contract_of", "measure", "publish", "rounded", "save_weights"]
+__all__ = [
+    "MODEL_NAME",
+    "MODEL_VERSION",
+    "contract_of",
+    "measure",
+    "publish",
+    "refuse_existing",
+    "rounded",
+    "save_weights",
+]
 
 MODEL_NAME = "genolewm-mini"
 MODEL_VERSION = "0.1.0"
@@ -148,6 +157,21 @@ def measure(
     )
 
 
+def refuse_existing(target: Path) -> None:
+    """A model directory is never replaced.
+
+    Raises:
+        ResourceError: `output-exists`.
+    """
+    if target.exists():
+        raise ResourceError(
+            "output-exists",
+            "The model directory exists already.",
+            where=str(target),
+            next_step="give another --output, or move the old model away",
+        )
+
+
 def publish(
     model: Any,
     recipe: Recipe,
@@ -173,13 +197,7 @@ def publish(
     Raises:
         ResourceError: `target` exists.
     """
-    if target.exists():
-        raise ResourceError(
-            "output-exists",
-            "The model directory exists already.",
-            where=str(target),
-            next_step="give another --output, or move the old model away",
-        )
+    refuse_existing(target)
     staging = target.with_name(f".{target.name}.partial")
     shutil.rmtree(staging, ignore_errors=True)
     staging.mkdir(parents=True)

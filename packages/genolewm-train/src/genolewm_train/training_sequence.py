@@ -17,7 +17,7 @@ import numpy.typing as npt
 from genolewm_core.errors import InputError
 from genolewm_core.scoring.sixmer import K
 
-__all__ = ["Piece", "Source", "TrainingSequence", "reverse_complement"]
+__all__ = ["Piece", "Source", "TrainingSequence", "codes_of", "reverse_complement"]
 
 _PLACE = 4 ** np.arange(K - 1, -1, -1)
 _TWO_64 = 1 << 64
@@ -26,6 +26,11 @@ _TWO_64 = 1 << 64
 def reverse_complement(digits: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     """Digits of the other strand, 5' to 3'."""
     return digits[::-1] ^ np.uint8(1)
+
+
+def codes_of(digits: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
+    """Codes 0..4095 of digits of whole six-mers; int64 (len/6,)."""
+    return np.asarray(digits.reshape(-1, K) @ _PLACE)
 
 
 @dataclass(frozen=True)
@@ -113,5 +118,5 @@ class TrainingSequence:
             digits = piece.digits[offset : offset + window_bp]
             if reverse:
                 digits = reverse_complement(digits)
-            codes[row] = digits.reshape(-1, K) @ _PLACE
+            codes[row] = codes_of(digits)
         return codes

@@ -178,7 +178,7 @@ def _across(key: Any, sites: Sequence[Scored], nulls: Any, heads: Any) -> dict[s
 def _digests(run: CalibrationRun) -> dict[str, str]:
     """Name -> SHA-256 of the inputs; the FASTA, which may be large, is known by the variants that match it."""
     files = [*run.vcfs, *([] if run.annotation is None else [run.annotation])]
-    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+    return {path.name: digest_file(path).sha256 for path in files}
 
 
 def _publish(model: ModelDirectory, table: CalibrationTable) -> None:

@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from genolewm_core.artifacts.manifest import Contract
 from genolewm_train.studies.contract import Grid, Setting
-from genolewm_train.studies.parts import Arrays
+from genolewm_train.studies.parts import Arrays, by_group
 from genolewm_train.studies.resampling import auroc_B, correlation_B, draw, estimate, ranks_BN
 from genolewm_train.studies.variants import StudyCell
 
@@ -57,15 +57,11 @@ def contract_setting(contract: Contract) -> Setting:
 
 def gather(results: Iterable[tuple[StudyCell, Arrays]]) -> dict[str, ContractResults]:
     """Results of all cells by the name of their set."""
-    held: dict[str, list[tuple[StudyCell, Arrays]]] = {}
-    for cell, arrays in results:
-        held.setdefault(cell.group, []).append((cell, arrays))
     found = {}
-    for group, parts in held.items():
-        edits = [edit for cell, _ in parts for edit in cell.edits]
-        scores = np.concatenate([arrays["scores"] for _, arrays in parts], axis=1)
+    for group, (edits, parts) in by_group(results).items():
+        scores = np.concatenate([arrays["scores"] for arrays in parts], axis=1)
         scores_SNK = scores.reshape(*scores.shape[:2], -1)
-        whole = np.concatenate([arrays["whole"] for _, arrays in parts])
+        whole = np.concatenate([arrays["whole"] for arrays in parts])
         whole &= ~np.isnan(scores_SNK).any(axis=(0, 2))
         found[group] = ContractResults(
             scores_SNK[:, whole],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,9 +15,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from genolewm_core.artifacts.atomic import write_atomic
 from genolewm_core.artifacts.manifest import canonical_json
-from genolewm_train.studies.variants import StudyCell
+from genolewm_train.studies.variants import StudyCell, StudyEdit
 
-__all__ = ["compute_cells"]
+__all__ = ["by_group", "compute_cells"]
 
 Arrays = dict[str, npt.NDArray[Any]]
 
@@ -57,3 +57,15 @@ def compute_cells(
                 write_atomic(path, held.getvalue())
             with np.load(path) as stored:
                 yield cell, {field: stored[field] for field in stored.files}
+
+
+def by_group(
+    results: Iterable[tuple[StudyCell, Arrays]],
+) -> dict[str, tuple[list[StudyEdit], list[Arrays]]]:
+    """Set of variants -> its variants, and the results of its cells, in the same order."""
+    found: dict[str, tuple[list[StudyEdit], list[Arrays]]] = {}
+    for cell, arrays in results:
+        edits, parts = found.setdefault(cell.group, ([], []))
+        edits.extend(cell.edits)
+        parts.append(arrays)
+    return found

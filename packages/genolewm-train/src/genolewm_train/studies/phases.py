@@ -25,7 +25,7 @@ from genolewm_core.scoring.cells import Contig, Geometry, Strand, StrandView
 from genolewm_core.scoring.heads import HEADS
 from genolewm_core.scoring.passes import PassOptions, run_pass
 from genolewm_train.brca1 import HEAD_SIGNS
-from genolewm_train.studies.parts import Arrays
+from genolewm_train.studies.parts import Arrays, by_group
 from genolewm_train.studies.resampling import (
     auroc_B,
     correlation_B,
@@ -133,19 +133,15 @@ def score_passes(backend: Backend, contig: Contig, cell: StudyCell, contract: Co
 
 def gather(results: Iterable[tuple[StudyCell, Arrays]]) -> dict[str, PhaseResults]:
     """Results of all cells by the name of their set."""
-    held: dict[str, list[tuple[StudyCell, Arrays]]] = {}
-    for cell, arrays in results:
-        held.setdefault(cell.group, []).append((cell, arrays))
     found = {}
-    for group, parts in held.items():
-        edits = [edit for cell, _ in parts for edit in cell.edits]
+    for group, (edits, parts) in by_group(results).items():
         found[group] = PhaseResults(
-            np.concatenate([arrays["values"] for _, arrays in parts], axis=2),
+            np.concatenate([arrays["values"] for arrays in parts], axis=2),
             np.array([edit.edit_class for edit in edits]),
             np.array([-1 if edit.label is None else int(edit.label) for edit in edits], dtype=np.int8),
             np.array([edit.consequence for edit in edits]),
-            np.sum([arrays["n_tok"] for _, arrays in parts], axis=0),
-            np.array([arrays["seconds"] for _, arrays in parts]),
+            np.sum([arrays["n_tok"] for arrays in parts], axis=0),
+            np.array([arrays["seconds"] for arrays in parts]),
         )
     return found
 

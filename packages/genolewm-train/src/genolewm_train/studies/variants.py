@@ -6,14 +6,12 @@ Substitutions and the two classes of indels are kept apart; a set never mixes th
 
 from __future__ import annotations
 
-import csv
 import gzip
 import random
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from genolewm_core.errors import EvaluationError
 from genolewm_core.genome.alleles import BASES, Replacement
 from genolewm_core.genome.reference import Reference
 from genolewm_core.genome.variant import edit_class
@@ -21,7 +19,7 @@ from genolewm_core.genome.vcf import read_rows, row_of
 from genolewm_core.scoring.cells import Contig, Geometry
 from genolewm_data.holdouts.rules import is_held_out_gene
 from genolewm_train.brca1 import read_brca1
-from genolewm_train.data_folder import open_reference, read_holdouts
+from genolewm_train.data_folder import open_reference, read_holdouts, read_table, unreadable_table
 
 __all__ = [
     "ASSEMBLIES",
@@ -150,12 +148,7 @@ def clinvar_missense_cells(
 ) -> list[StudyCell]:
     """At most `n` missense substitutions of ClinVar in held-out genes, BRCA1 apart; the label is P or LP."""
     found: list[_Found] = []
-    try:
-        with gzip.open(data / _CLINVAR, "rt", encoding="utf-8", newline="") as lines:
-            table = list(csv.DictReader(lines, delimiter="\t"))
-    except OSError as error:
-        raise _missing(data / _CLINVAR, repr(error)) from error
-    for row in table:
+    for row in read_table(data / _CLINVAR, "consequence_lrg"):
         kept = row["label"] in ("0", "1") and row["consequence_lrg"] == "missense" and row["type"] == "SNV"
         if not kept or row["gene"] == "BRCA1" or not is_held_out_gene(row["gene"]):
             continue
@@ -221,7 +214,7 @@ def _vcf(
     path: Path, reference: Reference, assembly: str, keep: Callable[[str, int], bool]
 ) -> Iterator[_Found]:
     if not path.is_file():
-        raise _missing(path, "no such file")
+        raise unreadable_table(path, "no such file")
     for row in read_rows(path, reference):
         if row.status != "scorable" or row.contig is None or row.replacement is None:
             continue
@@ -242,7 +235,7 @@ def _allele_frequencies(path: Path) -> dict[tuple[str, int, str], float]:
                 if len(ref) == len(alt) == 1 and "AF" in fields:
                     found[chrom, int(pos) - 1, alt] = float(fields["AF"])
     except (OSError, ValueError) as error:
-        raise _missing(path, repr(error)) from error
+        raise unreadable_table(path, repr(error)) from error
     return found
 
 
@@ -273,14 +266,3 @@ def _cells(group: str, found: Iterable[_Found], geometry: Geometry) -> list[Stud
 
 def _order(edit: StudyEdit) -> tuple[int, int, str]:
     return edit.replacement.start, edit.replacement.end, edit.replacement.alt
-
-
-def _missing(path: Path, found: str) -> EvaluationError:
-    return EvaluationError(
-        "training-data-missing",
-        "A table that the study reads cannot be read.",
-        where=str(path),
-        expected="a gzipped file of the shared data folder",
-        found=found,
-        next_step="check the folder given with --data",
-    )
