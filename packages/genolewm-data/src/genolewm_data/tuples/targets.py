@@ -24,11 +24,10 @@ from genolewm_core.scoring.sixmer import K, sixmer_codes
 from genolewm_data.samplers import EditableWindow
 from genolewm_data.tuples.training import TrainingTuple
 
-__all__ = ["PooledSpan", "TargetStep", "TupleTargets", "plan_targets"]
+__all__ = ["PlannedStep", "PooledSpan", "TargetStep", "TupleTargets", "plan_steps", "plan_targets"]
 
 
-@dataclass(frozen=True, slots=True)
-class PooledSpan:
+class PooledSpan(NamedTuple):
     """The tokens that are pooled at one edit, in the reference window and in a branch.
 
     Both spans end at the same reference base, as in scoring.
@@ -88,61 +87,86 @@ def plan_targets(
     Raises:
         ValueError: a span leaves the window, whose margin is too narrow for this radius.
     """
-    wanted = [_wanted(window, sample, radius_tok) for sample in samples]
-    alleles = [_allele(window, step) for steps in wanted for step, shared in steps if not shared]
+    planned = [plan_steps(window, sample, radius_tok) for sample in samples]
     # One look-up for the window: for every branch by itself it would cost several times as much.
-    codes = sixmer_codes("".join(alleles))
-    ends = np.cumsum([len(allele) // K for allele in alleles], dtype=np.int64)
+    codes = sixmer_codes("".join([step.allele for steps in planned for step in steps]))
+    ends = np.cumsum([len(step.allele) // K for steps in planned for step in steps], dtype=np.int64)
     parts = iter(np.split(codes, ends[:-1]))
-    return [_targets(steps, parts) for steps in wanted]
+    return [_targets(steps, parts) for steps in planned]
 
 
-class _Wanted(NamedTuple):
-    """One step: what has changed in all, the tokens its branch needs, the spans it pools."""
+class PlannedStep(NamedTuple):
+    """One step of a tuple, its target laid out but for the six-mer codes of its branch.
+
+    Attributes:
+        change: what has changed in all.
+        spans: that it pools, one per edit so far.
+        allele: bases of its branch: whole six-mers from the first that differs; empty where the rows that it pools
+            are in the branch of the step after it.
+    """
 
     change: Replacement
-    n_tok: int
     spans: tuple[PooledSpan, ...]
+    allele: str
 
 
-def _wanted(window: EditableWindow, sample: TrainingTuple, radius_tok: int) -> list[tuple[_Wanted, bool]]:
-    """The steps from the last one back, and whether a step's rows are in the branch of the one after it."""
+def plan_steps(window: EditableWindow, sample: TrainingTuple, radius_tok: int) -> list[PlannedStep]:
+    """The steps of a tuple from the last one back, so that a step's branch comes before those that share it.
+
+    Args:
+        window: see `plan_targets`.
+        sample: a tuple of that window.
+        radius_tok: see `plan_targets`.
+
+    Raises:
+        ValueError: see `plan_targets`.
+    """
+    if len(sample.edits) == 1:
+        # Nine in ten of a stream.
+        (edit,) = sample.edits
+        change = edit.change
+        first = change.start // K
+        end = max(first + radius_tok + 1, change.end // K + 1 if change.net < 0 else 0)
+        span = PooledSpan(first, end - first, 0, end - first - (-change.net // K))
+        return [PlannedStep(change, (span,), _allele(window, change, span))]
     changes = [edit.change for edit in sample.edits]
-    steps: list[tuple[_Wanted, bool]] = []
+    steps: list[PlannedStep] = []
     changed_tok = 0
     for k, composite in reversed(list(enumerate(sample.steps(window.text), 1))):
         spans = _spans(changes[:k], radius_tok)
-        n_tok = spans[-1].alt_tok + spans[-1].n_alt_tok
-        steps.append((_Wanted(composite, n_tok, spans), n_tok <= changed_tok))
-        changed_tok = spans[-1].alt_tok
+        last = spans[-1]
+        shared = last.alt_tok + last.n_alt_tok <= changed_tok
+        steps.append(PlannedStep(composite, spans, "" if shared else _allele(window, composite, last)))
+        changed_tok = last.alt_tok
     return steps
 
 
-def _allele(window: EditableWindow, step: _Wanted) -> str:
-    """Bases of a step's branch: whole six-mers from the first that differs."""
-    change, first = step.change, K * (step.change.start // K)
-    length = K * step.n_tok
-    tail = change.end + max(0, length - (change.start - first) - len(change.alt))
-    allele = (window.text[first : change.start] + change.alt + window.text[change.end : tail])[:length]
-    last = step.spans[-1]
-    if len(allele) < length or K * (last.ref_tok + last.n_ref_tok) > window.length:
+def _allele(window: EditableWindow, change: Replacement, last: PooledSpan) -> str:
+    """Bases of a step's branch up to its last span's end."""
+    start, end, alt = change.start, change.end, change.alt
+    first = start - start % K
+    length = K * (last.alt_tok + last.n_alt_tok)
+    tail = end + max(0, length - (start - first) - len(alt))
+    text = window.text
+    allele = (text[first:start] + alt + text[end:tail])[:length]
+    if len(allele) < length or K * (last.ref_tok + last.n_ref_tok) > len(text):
         raise ValueError("a pooled span leaves the window: the margin is too narrow for this radius")
     return allele
 
 
-def _targets(steps: Sequence[tuple[_Wanted, bool]], parts: Iterator[npt.NDArray[np.int32]]) -> TupleTargets:
+def _targets(steps: Sequence[PlannedStep], parts: Iterator[npt.NDArray[np.int32]]) -> TupleTargets:
     branches: list[Branch] = []
     targets: list[TargetStep] = []
-    for step, shared in steps:
-        if not shared:
-            branches.append(_branch(step, next(parts)))
+    for step in steps:
+        codes = next(parts)
+        if step.allele:
+            branches.append(_branch(step.change, step.spans[-1], codes))
         targets.append(TargetStep(len(branches) - 1, step.spans))
     return TupleTargets(tuple(branches), tuple(reversed(targets)))
 
 
-def _branch(step: _Wanted, codes: npt.NDArray[np.int32]) -> Branch:
+def _branch(change: Replacement, last: PooledSpan, codes: npt.NDArray[np.int32]) -> Branch:
     """What `plan_pass` makes of the change, which lays out a trunk and packs as well."""
-    change, last = step.change, step.spans[-1]
     first = change.start // K
     return Branch(
         first_tok=first,
@@ -150,7 +174,7 @@ def _branch(step: _Wanted, codes: npt.NDArray[np.int32]) -> Branch:
         net=change.net,
         in_one_tok=change.net == 0 and (change.end - 1) // K == first,
         ref_state_tok=last.ref_tok + last.n_ref_tok - first,
-        alt_state_tok=step.n_tok,
+        alt_state_tok=len(codes),
         ref_ll_tok=0,
         alt_ll_tok=0,
         after_tok=-(-(change.start + len(change.alt)) // K) - first,
