@@ -71,7 +71,11 @@ class IntegrityCheck:
             self._find(f"window {place} has bases of {name}")
         self._compare(window.sequence[: window.end - window.start], f"window {place}")
         if edits:
-            self._edits(window, edits, place)
+            self.edits(window, edits)
+
+    def edits(self, window: ReferenceWindow, edits: Sequence[RelEdit]) -> None:
+        """Check edits that are applied together to a window; the window itself is checked by `placed`, once."""
+        self._edits(window, edits, f"{window.contig}:{window.start}-{window.end}")
 
     def unplaced(self, sequence: str, name: str) -> None:
         """Check a window without coordinates; `name` is for the report, such as its record's id."""

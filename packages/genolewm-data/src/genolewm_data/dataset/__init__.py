@@ -1,0 +1,1 @@
+"""`geno-lewm dataset`: releases of training data are built, verified and described."""

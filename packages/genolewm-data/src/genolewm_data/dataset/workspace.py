@@ -1,0 +1,165 @@
+"""The hidden folder of an unfinished build: what is finished in it stays finished, and one build at a time works there.
+
+A stage is done when its note is there; notes are written behind the files that they speak of. The release is built in
+a folder of its own and gets its name at the end, by one rename.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from genolewm_core.artifacts.atomic import flush, write_atomic, writing
+from genolewm_core.artifacts.lock import lock_or_refuse
+from genolewm_core.artifacts.manifest import canonical_json
+from genolewm_core.errors import ConfigError
+
+__all__ = ["Notes", "Workspace", "workspace"]
+
+_RUN = "run.json"
+
+
+class Notes(Protocol):
+    """What finished stages have said."""
+
+    def note(self, name: str) -> Any:
+        """What a stage has said; None of one that is not finished."""
+        ...
+
+    def finish(self, name: str, said: Any) -> None:
+        """A stage is finished and says this."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Workspace:
+    """An unfinished build.
+
+    Attributes:
+        folder: hidden, beside the release's own.
+        target: the release's folder.
+    """
+
+    folder: Path
+    target: Path
+
+    @property
+    def release(self) -> Path:
+        """What becomes the release."""
+        return self.folder / "release"
+
+    @property
+    def taken(self) -> bool:
+        """Whether something is there under the release's name; an empty folder is nothing."""
+        return self.target.exists() and not (self.target.is_dir() and not any(self.target.iterdir()))
+
+    def note(self, name: str) -> Any:
+        """What a finished stage has noted; None of one that is not finished."""
+        try:
+            return json.loads((self.folder / "notes" / f"{name}.json").read_bytes())
+        except (OSError, ValueError):
+            return None
+
+    def finish(self, name: str, said: Any) -> None:
+        """Note that a stage is finished; its files are in place."""
+        write_atomic(self.folder / "notes" / f"{name}.json", canonical_json(said))
+
+    def once(self, name: str, stage: Callable[[], Any]) -> Any:
+        """What a stage says, which is done now unless it is finished; JSON's values, never None."""
+        if self.note(name) is None:
+            self.finish(name, stage())
+        return self.note(name)
+
+    def publish(self, digest: str) -> None:
+        """Give the release its name.
+
+        Raises:
+            ResourceError: `output-unwritable`.
+        """
+        self.finish("published", {"digest": digest})
+        old = self.folder / "replaced"
+        with writing(self.target):
+            for path in (*self.release.rglob("*"), self.release):
+                flush(path)
+            if self.taken:
+                shutil.rmtree(old, ignore_errors=True)
+                os.rename(self.target, old)
+            os.rename(self.release, self.target)
+            flush(self.target.parent)
+
+
+@contextmanager
+def workspace(target: Path, fingerprint: str, *, fresh: bool) -> Iterator[Workspace]:
+    """Hold the folder of a build; it is removed when the block has ended without an error.
+
+    Args:
+        target: folder of the release.
+        fingerprint: of everything that decides the release.
+        fresh: replace a release that is there, and drop an unfinished build.
+
+    Raises:
+        ConfigError: `output-exists`, `resume-conflict`.
+        ResourceError: `output-busy`, `output-unwritable`.
+    """
+    folder = target.parent / f".{target.name}.build"
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        lock_or_refuse(
+            lock,
+            "Another build is writing this release.",
+            target,
+            "wait for it, or choose another --output",
+        )
+        space = Workspace(folder, target)
+        _begin(space, fingerprint, fresh)
+        yield space
+        shutil.rmtree(folder, ignore_errors=True)
+    finally:
+        if os.fstat(lock).st_nlink and not any(folder.iterdir()):
+            folder.rmdir()
+        os.close(lock)
+
+
+def _begin(space: Workspace, fingerprint: str, fresh: bool) -> None:
+    run = space.folder / _RUN
+    try:
+        before = json.loads(run.read_bytes())
+    except (OSError, ValueError):
+        before = None
+    ours = before is not None and before["fingerprint"] == fingerprint
+    if ours and not fresh:
+        if space.taken and not before["replace"] and space.note("published") is None:
+            raise _exists(space.target)
+        return
+    if space.taken and not fresh:
+        raise _exists(space.target)
+    if before is not None and not fresh:
+        raise ConfigError(
+            "resume-conflict",
+            "An unfinished build with another configuration, other files or another version is in the way.",
+            where=str(space.folder),
+            next_step="finish it with its own configuration and files, or drop it with --fresh",
+        )
+    with writing(space.folder):
+        for path in space.folder.iterdir():
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        for name in ("notes", "release/windows", "release/variants", "release/haplotypes"):
+            (space.folder / name).mkdir(parents=True)
+    write_atomic(run, canonical_json({"fingerprint": fingerprint, "replace": fresh}))
+
+
+def _exists(target: Path) -> ConfigError:
+    return ConfigError(
+        "output-exists",
+        "The release exists already.",
+        where=str(target),
+        next_step="choose another --output, or replace it with --fresh",
+    )
