@@ -145,6 +145,11 @@ class PhasedVcf:
         """Close the file."""
         self._tabix.close()
 
+    @property
+    def contigs(self) -> frozenset[str]:
+        """Contigs that it has records of, as the reference spells them."""
+        return frozenset(self._names)
+
     def read(self, region: Region) -> WindowHaplotypes:
         """The haplotypes of one window.
 
@@ -178,6 +183,8 @@ class PhasedVcf:
         """
         counts: Counter[Block] = Counter()
         for region in regions:
+            if region.contig not in self._names:
+                continue
             for start in range(region.start, region.end, _TILE_BP):
                 # A block belongs to the tile that its first call starts in; the calls around tell how far it reaches.
                 tile = Region(

@@ -13,7 +13,7 @@ from genolewm_data.haplotypes.table import HaplotypeTable
 from genolewm_data.holdouts.held import HeldOut, Holdouts
 from genolewm_data.release.manifest import ReleaseManifest
 from genolewm_data.release.windows import WindowTable
-from genolewm_data.samplers import EditSource, SourceMix, TableSampler, VariantTable
+from genolewm_data.samplers import SOURCES, EditSource, SourceMix, TableSampler, VariantTable
 from genolewm_data.tuples import TupleBuilder, TupleOptions
 
 __all__ = ["HELD_KMERS", "HOLDOUTS", "SPLITS", "Release", "Split", "haplotype_file", "variant_file"]
@@ -101,9 +101,11 @@ class Release:
         """How its tuples are built unless told otherwise."""
         given = dict(self.manifest.options)
         mix: Mapping[EditSource, int] = given.pop("mix")
+        # What a window draws depends on the order of the mix, which JSON does not keep.
+        ordered = sorted(mix.items(), key=lambda item: SOURCES.index(item[0]) if item[0] in SOURCES else -1)
         try:
-            return TupleOptions(mix=SourceMix(tuple(mix.items())), **given)
-        except TypeError as error:
+            return TupleOptions(mix=SourceMix(tuple(ordered)), **given)
+        except (TypeError, ConfigError) as error:
             raise InputError(
                 "dataset-invalid",
                 "The release has options that this version does not know.",
