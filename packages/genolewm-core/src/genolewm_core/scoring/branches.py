@@ -240,25 +240,44 @@ def _pack(
         held = [b for b in (branches[i] for i in members) if b is not None]
         for slot, (i, b) in enumerate(zip(members, held, strict=True)):
             branches[i] = replace(b, pack=len(packs), slot=slot)
-        pack, first = pack_branches(held)
+        pack, first = pack_branches(
+            [b.first_tok for b in held],
+            [b.codes for b in held],
+            [b.alt_state_tok for b in held],
+            [b.alt_ll_tok for b in held],
+        )
         packs.append(pack)
         firsts.append(first)
     return branches, packs, firsts
 
 
-def pack_branches(held: Sequence[Branch]) -> tuple[Pack, npt.NDArray[np.int64]]:
-    """One pack of at least one and at most `MAX_PACK` branches of a trunk, and the first token of each in it."""
-    lengths = np.array([len(b.codes) for b in held], dtype=np.int64)
+def pack_branches(
+    first_tok: Sequence[int],
+    codes: Sequence[npt.NDArray[np.integer]],
+    state_tok: Sequence[int],
+    ll_tok: Sequence[int],
+) -> tuple[Pack, npt.NDArray[np.int64]]:
+    """Put branches of one trunk side by side.
+
+    Args:
+        first_tok: token of the window at which each branch begins; at least one and at most `MAX_PACK` of them.
+        codes: six-mer codes of each branch, −1 for `<oov>`.
+        state_tok: tokens of each branch, from its first, whose states are wanted.
+        ll_tok: tokens of each branch, from its first, whose likelihoods are wanted.
+
+    Returns:
+        The pack, and the first token of each branch inside it.
+    """
+    lengths = np.array([len(branch) for branch in codes], dtype=np.int64)
     first = np.concatenate([[0], np.cumsum(lengths)[:-1]]).astype(np.int64)
-    index = np.repeat(np.arange(len(held)), lengths)
-    prefix = np.array([b.first_tok + 1 for b in held])[index]
+    index = np.repeat(np.arange(len(codes)), lengths)
+    prefix = (np.array(first_tok) + 1)[index]
     within = np.arange(len(index)) - first[index]
-    states = [f + np.arange(b.alt_state_tok) for f, b in zip(first, held, strict=True)]
+    states = [f + np.arange(n) for f, n in zip(first, state_tok, strict=True)]
     # The trunk's row before the branch predicts its first token, and nothing reads what the last predicts.
-    log_probs = [f + np.arange(max(b.alt_ll_tok - 1, 0)) for f, b in zip(first, held, strict=True)]
-    codes = np.concatenate([b.codes for b in held])
+    log_probs = [f + np.arange(max(n - 1, 0)) for f, n in zip(first, ll_tok, strict=True)]
     pack = Pack(
-        token_ids=_VOCABULARY.ids_of(codes),
+        token_ids=_VOCABULARY.ids_of(np.concatenate(codes)),
         positions=(prefix + within).astype(np.int32),
         branch=index.astype(np.int32),
         prefix_tok=prefix.astype(np.int32),
