@@ -120,7 +120,7 @@ _OPTIONS = (
     *("samples", "vcfs", "ending", "cluster", "consent_cluster", "contigs", "at", "encoder", "revision"),
     *("regions", "whole_genome", "plan_only", "yes", "home", "digests", "index", "trust_host", "endpoint"),
     *("folder", "dry_run", "input_vcf", "release", "min_af", "previous"),
-    *("config", "overrides", "check"),
+    *("config", "overrides", "check", "windows"),
     *("dtype", "state_layer", "pool_type", "pool_radius", "cache", "block_cells", "workers", "devices"),
 )
 _HEADS = ("marginal_llr", "delta_ll", "displacement", "indel_displacement")
