@@ -112,7 +112,8 @@ def sixmer_codes(sequence: str | bytes) -> npt.NDArray[np.int32]:
     if len(raw) % K:
         raise ValueError(f"sequence length {len(raw)} is not a multiple of {K}")
     summands_TK = _SUMMAND.take(np.frombuffer(raw, dtype=np.uint8)).reshape(-1, K)
-    return np.maximum(summands_TK @ _PLACE_F, -1).astype(np.int32)
+    codes = np.maximum(summands_TK @ _PLACE_F, -1)
+    return np.asarray(codes, dtype=np.int32)
 
 
 def base_log_marginals(log_probs: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
