@@ -120,18 +120,26 @@ def build_release(
             files=_files(space.release),
             made_with={name: version(name) for name in MADE_WITH},
         )
+        manifest = _as_read(manifest, space.release)
         integrity = _checked(Release(space.release, manifest), space, place, on_progress)
         integrity.write(space.release / INTEGRITY)
         for folder in (space.release / "variants", space.release / "haplotypes"):
             if folder.is_dir() and not any(folder.iterdir()):
                 folder.rmdir()
-        manifest = replace(manifest, files=_files(space.release))
+        manifest = _as_read(replace(manifest, files=_files(space.release)), space.release)
+        integrity = SplitIntegrity.read(space.release / INTEGRITY)
         write_atomic(space.release / CARD, card(manifest, integrity).encode())
         manifest = replace(manifest, files=_files(space.release))
         manifest.write(space.release)
         write_sums(space.release)
         space.publish(manifest.digest)
     return Built(output, manifest, integrity)
+
+
+def _as_read(manifest: ReleaseManifest, folder: Path) -> ReleaseManifest:
+    """The manifest as everybody else will have it: JSON keeps neither tuples nor an order."""
+    manifest.write(folder)
+    return ReleaseManifest.read(folder)
 
 
 def _published(space: Workspace) -> Built | None:
