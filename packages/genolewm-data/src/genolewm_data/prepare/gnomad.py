@@ -104,49 +104,59 @@ class GnomadReader:
         """PASS alleles that are frequent enough; see `ReleaseReader`."""
         # INFO of gnomAD is long: it is left aside until few rows remain.
         info = records["info"]
+        passed, n, af = pl.col("filter") == "PASS", pl.col("n"), pl.col("af")
         records = records.select(
             *("pos", "ref", "alt", "filter"),
             n=pl.col("alt").str.count_matches(",", literal=True) + 1,
             af=value_of(self.af_key, _AF_CHARACTERS),
             record=pl.int_range(pl.len(), dtype=pl.UInt32),
         )
-        passed = pl.col("filter") == "PASS"
-        counts["filter_missing"] += _alts(records.filter(pl.col("filter") == "."))
-        counts["not_pass"] += _alts(records.filter(~passed, pl.col("filter") != "."))
-        records = records.filter(passed)
-        counts["af_missing"] += _alts(records.filter(pl.col("af").is_null()))
-        records = records.filter(pl.col("af").is_not_null())
-        lists = records.with_columns(pl.col("alt", "af").str.split(","))
-        fits = pl.col("af").list.len() == pl.col("n")
-        counts["af_malformed"] += _alts(lists.filter(~fits))
-        one = lists.filter(fits).with_columns(k=pl.int_ranges(0, pl.col("n"))).explode("alt", "af", "k")
-        counts["af_missing"] += one.filter(pl.col("af") == ".").height
-        one = one.filter(pl.col("af") != ".").with_columns(af=_frequency(pl.col("af"), pl.Float64))
-        counts["af_malformed"] += one["af"].null_count()
-        counts["below_min_af"] += one.filter(pl.col("af") < self.min_af).height
-        kept = one.filter(pl.col("af") >= self.min_af)
-        kept = kept.with_columns(info.gather(kept["record"]))
-        for name in self.populations:
-            kept = self._with_population(kept, name, notes)
-        return kept.select(
-            "pos",
-            "ref",
-            "alt",
-            "af",
-            *(f"af_{name}" for name in self.populations),
-            pl.col("filter").alias("filters"),
+        _count(
+            counts,
+            records,
+            filter_missing=n.filter(pl.col("filter") == "."),
+            not_pass=n.filter(~passed, pl.col("filter") != "."),
+            af_missing=n.filter(passed, af.is_null()),
         )
+        lists = records.filter(passed, af.is_not_null()).with_columns(pl.col("alt", "af").str.split(","))
+        fits = af.list.len() == n
+        _count(counts, lists, af_malformed=n.filter(~fits))
+        one = lists.filter(fits).with_columns(k=pl.int_ranges(0, n)).explode("alt", "af", "k")
+        one = one.with_columns(_frequency(af, pl.Float64), missing=af == ".")
+        _count(
+            counts,
+            one,
+            af_missing=pl.col("missing"),
+            af_malformed=af.is_null() & ~pl.col("missing"),
+            below_min_af=af < self.min_af,
+        )
+        kept = one.filter(af >= self.min_af)
+        afs = self._populations(kept.with_columns(info.gather(kept["record"])), notes)
+        return kept.select("pos", "ref", "alt", "af", *afs, pl.col("filter").alias("filters"))
 
-    def _with_population(self, kept: pl.DataFrame, name: str, notes: Counter[str]) -> pl.DataFrame:
-        texts = value_of(f"{self.af_key}_{name}", _AF_CHARACTERS).str.split(",")
-        text = pl.when(texts.list.len() == pl.col("n")).then(texts.list.get(pl.col("k"), null_on_oob=True))
-        kept = kept.with_columns(texts.list.join(",").alias("given"), text.alias("text"))
-        kept = kept.with_columns(_frequency(pl.col("text"), pl.Float32).alias(f"af_{name}"))
-        missing = pl.col("given").is_null() | (pl.col("text") == ".").fill_null(False)
-        odd = kept.filter(pl.col(f"af_{name}").is_null() & ~missing).height
-        if odd:
-            notes[f"af_{name} malformed"] += odd
-        return kept.drop("given", "text")
+    def _populations(self, kept: pl.DataFrame, notes: Counter[str]) -> list[pl.Series]:
+        """Frequencies of alleles in every population."""
+        lists = kept.select(
+            "n",
+            "k",
+            *(
+                value_of(f"{self.af_key}_{name}", _AF_CHARACTERS).str.split(",").alias(name)
+                for name in self.populations
+            ),
+        )
+        texts = lists.select(
+            pl.when(pl.col(name).list.len() == pl.col("n")).then(
+                pl.col(name).list.get(pl.col("k"), null_on_oob=True)
+            )
+            for name in self.populations
+        )
+        afs = texts.select(_frequency(pl.all(), pl.Float32).name.prefix("af_"))
+        for name in self.populations:
+            missing = lists[name].is_null() | (texts[name] == ".").fill_null(False)
+            odd = int((afs[f"af_{name}"].is_null() & ~missing).sum())
+            if odd:
+                notes[f"af_{name} malformed"] += odd
+        return afs.get_columns()
 
     def merge(self, first: Row, second: Row) -> tuple[Row, str]:
         """The more frequent stays; see `ReleaseReader`."""
@@ -209,8 +219,12 @@ def _populations(header: Header, prefix: str) -> tuple[tuple[str, ...], tuple[st
     return tuple(sorted(known) + sorted(unknown)), tuple(sorted(unknown))
 
 
-def _alts(records: pl.DataFrame) -> int:
-    return int(records["n"].sum())
+def _count(counts: Counter[str], rows: pl.DataFrame, **reasons: pl.Expr) -> None:
+    """Add sums over rows to counts."""
+    for reason, n in (
+        rows.select(**{reason: value.sum() for reason, value in reasons.items()}).row(0, named=True).items()
+    ):
+        counts[reason] += n
 
 
 def _frequency(text: pl.Expr, dtype: type[pl.DataType]) -> pl.Expr:

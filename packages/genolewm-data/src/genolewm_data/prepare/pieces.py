@@ -20,7 +20,7 @@ from genolewm_data.prepare.releases import ReleaseReader
 from genolewm_data.prepare.shard import PartWriter, schema_of
 from genolewm_data.prepare.spelling import Speller
 from genolewm_data.prepare.tabix import Span
-from genolewm_data.prepare.text import blocks_of_records, unreadable
+from genolewm_data.prepare.text import blocks_of_records, made_ahead, unreadable
 
 _COLUMNS = ("chrom", "pos", "id", "ref", "alt", "qual", "filter", "info")
 
@@ -150,9 +150,13 @@ def _blocks(piece: Piece) -> Iterator[tuple[str, pl.DataFrame]]:
     """Records in blocks of one contig each, with the contig's name."""
     span = piece.span
     n = 0
-    for text in blocks_of_records(piece.path, *((span.offset, span.end) if span else ())):
-        records = _columns(text)
-        for _, block in records.group_by(pl.col("chrom").rle_id().alias("run"), maintain_order=True):
+    texts = made_ahead(blocks_of_records(piece.path, *((span.offset, span.end) if span else ())))
+    for records in made_ahead(map(_columns, texts)):
+        starts = records.select(
+            (pl.col("chrom") != pl.col("chrom").shift()).fill_null(True).arg_true()
+        ).to_series()
+        for start, end in zip(starts, [*starts[1:], records.height], strict=True):
+            block = records[start:end]
             given = block["chrom"][0] or ""
             if span is not None and given != span.chrom:
                 return

@@ -187,22 +187,30 @@ class PartWriter:
         self._write(everything=False)
 
     def _each_once(self, rows: pl.DataFrame) -> pl.DataFrame:
-        again = pl.all_horizontal(pl.col(name) == pl.col(name).shift() for name in _SPELLING).fill_null(False)
-        if not rows.select(again.any()).item():
+        pos = rows["pos"]
+        # Alleles are compared only where positions are equal, which is seldom.
+        second = (pos == pos.shift()).arg_true()
+        spelled = rows.select(_SPELLING)
+        same = spelled[second].with_columns(spelled[second - 1].select(pl.all().name.prefix("first_")))
+        same = same.select(
+            pl.all_horizontal(pl.col(name) == pl.col(f"first_{name}") for name in ("ref", "alt"))
+        )
+        second = second.filter(same.to_series())
+        if second.is_empty():
             return rows
-        rows = rows.with_columns((~again).cum_sum().alias("group"))
-        several = pl.len().over("group") > 1
+        again = pl.Series([False]).new_from_index(0, rows.height).scatter(second, True)
+        several = again | again.shift(-1, fill_value=False)
         merged: list[Row] = []
-        last = None
-        for *row, group in rows.filter(several).iter_rows():
-            if group == last:
-                merged[-1], reason = self._merge(merged[-1], tuple(row))
+        for row, repeats in zip(rows.filter(several).iter_rows(), again.filter(several), strict=True):
+            if repeats:
+                merged[-1], reason = self._merge(merged[-1], row)
                 self._counts[reason] += 1
             else:
-                merged.append(tuple(row))
-                last = group
-        single = rows.filter(~several).drop("group")
-        return pl.concat([single, pl.DataFrame(merged, single.schema, orient="row")]).sort(*_SPELLING)
+                merged.append(row)
+        one = rows.filter(~again)
+        places = several.filter(~again).arg_true()
+        changed = pl.DataFrame(merged, rows.schema, orient="row")
+        return one.with_columns(one[name].scatter(places, changed[name]) for name in one.columns)
 
     def _write(self, *, everything: bool) -> None:
         n = sum(frame.height for frame in self._ready)

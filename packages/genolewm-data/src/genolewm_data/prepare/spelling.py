@@ -17,7 +17,6 @@ HOLD_BP = 100_000
 
 _IUPAC = "ACGTNRYSWKMBDHV"
 _BASES = frozenset("ACGT")
-_PLAIN = f"^[ACGT]{{1,{SV_MIN_LEN - 1}}}$"
 
 
 class Speller:
@@ -53,7 +52,10 @@ class Speller:
         if self._contig is not None or not self._known:
             ready, rest = rows.clear(), rows
         else:
-            ready, rest = self._spelled_already(rows)
+            plain = self._spelled_already(rows)
+            if plain.all():
+                return rows
+            ready, rest = rows.filter(plain), rows.filter(~plain)
         spelled: list[tuple[int, str, str] | None] = []
         for pos, ref, alt in rest.select("pos", "ref", "alt").iter_rows():
             outcome = self.spell(pos, ref, alt)
@@ -70,19 +72,15 @@ class Speller:
         )
         return pl.concat([ready, rest])
 
-    def _spelled_already(self, rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-        """Rows that only have one spelling without a reference, one of REF and ALT being one base; and the others."""
-        plain = (pl.col("ref") != pl.col("alt")) & (pl.col("pos") > 0)
+    def _spelled_already(self, rows: pl.DataFrame) -> pl.Series:
+        """Whether a row only has one spelling without a reference, one of REF and ALT being one base."""
+        lengths = pl.col("ref", "alt").str.len_bytes()
+        single = (pl.min_horizontal(lengths) == 1) & (pl.max_horizontal(lengths) < SV_MIN_LEN)
+        bases = pl.all_horizontal(pl.col("ref", "alt").str.strip_chars("ACGT") == "")
+        plain = single & bases & (pl.col("ref") != pl.col("alt")) & (pl.col("pos") > 0)
         if self._length_bp is not None:
             plain &= pl.col("pos") - 1 + pl.col("ref").str.len_bytes() <= self._length_bp
-        bases = pl.all_horizontal(pl.col("ref", "alt").is_in(sorted(_BASES)))
-        rows = rows.with_columns(snv=plain & bases)
-        snvs, rest = rows.filter("snv").drop("snv"), rows.filter(~pl.col("snv")).drop("snv")
-        single = pl.min_horizontal(pl.col("ref", "alt").str.len_bytes()) == 1
-        indel = plain & single & pl.all_horizontal(pl.col("ref", "alt").str.contains(_PLAIN))
-        rest = rest.with_columns(indel=indel)
-        ready = pl.concat([snvs, rest.filter("indel").drop("indel")])
-        return ready, rest.filter(~pl.col("indel")).drop("indel")
+        return rows.select(plain.alias("plain"))["plain"]
 
     def spell(self, pos: int, ref: str, alt: str) -> tuple[int, str, str] | str:
         """The spelling of an allele as (pos, ref, alt), or the reason why it has none.
