@@ -142,5 +142,11 @@ def integrity():
         labels={},
         haplotypes={"validation": 3, "shared": 0},
         haplotypes_held=0,
-        tuples={"asked.gnomad": 6, "fallback.gnomad": 2, "drawn.gnomad": 4, "drawn.synthetic_snv": 2},
+        tuples={
+            "asked.gnomad": 6,
+            "fallback.gnomad": 2,
+            "drawn.gnomad": 4,
+            "drawn.synthetic_snv": 2,
+            "edits.1": 6,
+        },
     )

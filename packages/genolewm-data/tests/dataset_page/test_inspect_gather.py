@@ -82,6 +82,7 @@ def test_the_release_as_it_is_meets_what_is_expected(found):
     ("title", "edits"),
     [
         ("Every slot", {"n_tuples": 5}),
+        ("The tuples are those", {"tally": {"drawn.gnomad": 5}}),
         ("Sources are asked", {"tally": {"asked.gnomad": 900, "asked.synthetic_snv": 100}}),
         ("In windows with a place", {"placed_tally": {"drawn.gnomad": 100, "drawn.synthetic_snv": 200}}),
         (

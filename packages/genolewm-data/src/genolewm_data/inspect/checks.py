@@ -43,7 +43,14 @@ def checks_of(found: Inspection) -> list[Check]:
     edits = found.edits
     if edits.n_windows:
         checks += [_filled(found), _asked(found), _several(found), _margin(edits)]
-        some = (_mix(found), _uniform(edits), _lengths(edits), _equal(edits), _thirds(edits))
+        some = (
+            _as_checked(found),
+            _mix(found),
+            _uniform(edits),
+            _lengths(edits),
+            _equal(edits),
+            _thirds(edits),
+        )
         checks += [check for check in some if check is not None]
     if found.frequencies is not None and edits.drawn_variants.get("gnomad"):
         missing = found.frequencies.missing
@@ -51,7 +58,7 @@ def checks_of(found: Inspection) -> list[Check]:
             Check(
                 "Every gnomAD edit is a variant of the table",
                 missing == 0,
-                f"{missing:,} of {edits.drawn.get('gnomad', 0):,} edits are not, or have no frequency.",
+                f"{missing:,} of {edits.drawn.get('gnomad', 0):,} edits are in no row of it that has a frequency.",
             )
         )
     return checks
@@ -140,6 +147,18 @@ def _mix(found: Inspection) -> Check | None:
         "In windows with a place the drawn mix is the wanted one",
         not off or far <= FAR,
         f"{n:,} edits, haplotype blocks aside. {said}.",
+    )
+
+
+def _as_checked(found: Inspection) -> Check | None:
+    if found.integrity is None or found.edits.n_windows < found.windows.n("train"):
+        return None
+    same = dict(found.edits.tally) == dict(found.integrity.tuples)
+    return Check(
+        "The tuples are those that the release was checked with",
+        same,
+        f"{found.edits.n_tuples:,} tuples counted by source, refusal and number of edits"
+        + ("." if same else ": this version of genolewm-data draws others."),
     )
 
 

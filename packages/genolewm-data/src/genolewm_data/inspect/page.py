@@ -309,7 +309,8 @@ def _consequences(counts: Mapping[str, Mapping[str, int]] | None) -> dict[str, A
 def _terms(facts: ClinvarFacts) -> dict[str, Any]:
     names = dict.fromkeys(term for held in facts.consequences.values() for term in held)
     ordered = sorted(names, key=lambda term: -sum(held.get(term, 0) for held in facts.consequences.values()))
-    return _matrix(facts.consequences, ordered, term_words)
+    # Releases up to 2017 have no such column.
+    return _matrix(facts.consequences, ordered if ordered != ["none"] else [], term_words)
 
 
 def _containment(found: Inspection) -> BarChart | None:

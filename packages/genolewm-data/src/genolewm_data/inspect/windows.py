@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -92,10 +92,9 @@ def gather_windows(release: Release) -> WindowFacts:
         starts[split] = {}
         for path in release.windows(split).paths:
             for batch in _batches(path):
-                for origin, holdout, n in _grouped(batch, ["origin", "holdout"]):
-                    by_origin[split][origin] += n
-                    if split == "validation":
-                        by_holdout[holdout] += n
+                by_origin[split].update(batch["origin"].to_pylist())
+                if split == "validation":
+                    by_holdout.update(batch["holdout"].to_pylist())
                 placed = batch.filter(pc.equal(batch["origin"], PLACED))
                 for name, start in zip(placed["name"].to_pylist(), placed["start"].to_pylist(), strict=True):
                     starts[split].setdefault(name, []).append(start)
@@ -131,13 +130,11 @@ def sample_of(n: int, wanted: int, seed: int = 0) -> list[int]:
     return [low + word % (high - low) for (low, high), word in zip(pairwise(edges), words, strict=True)]
 
 
-def _batches(path: Path) -> list[pa.Table]:
+def _batches(path: Path) -> Iterator[pa.Table]:
     try:
         with pq.ParquetFile(path) as file:
-            return [
-                pa.table([_plain(column) for column in batch.columns], names=_COLUMNS)
-                for batch in file.iter_batches(65_536, columns=_COLUMNS)
-            ]
+            for batch in file.iter_batches(65_536, columns=_COLUMNS):
+                yield pa.table([_plain(column) for column in batch.columns], names=_COLUMNS)
     except (OSError, pa.ArrowException) as error:
         raise InputError(
             "dataset-invalid",
@@ -150,11 +147,6 @@ def _batches(path: Path) -> list[pa.Table]:
 
 def _plain(column: pa.Array) -> pa.Array:
     return column.cast(pa.string()) if pa.types.is_dictionary(column.type) else column
-
-
-def _grouped(table: pa.Table, names: Sequence[str]) -> list[tuple[str, str, int]]:
-    counts = table.group_by(names).aggregate([([], "count_all")])
-    return [tuple(row.values()) for row in counts.select([*names, "count_all"]).to_pylist()]
 
 
 def _tracks(
