@@ -136,26 +136,26 @@ class GnomadReader:
 
     def _populations(self, kept: pl.DataFrame, notes: Counter[str]) -> list[pl.Series]:
         """Frequencies of alleles in every population."""
-        lists = kept.select(
+        names = [f"af_{name}" for name in self.populations]
+        keys = [f"{self.af_key}_{name}" for name in self.populations]
+        # Step by step: to plan one large expression takes polars longer than to compute it.
+        values = kept.select(
             "n",
             "k",
-            *(
-                value_of(f"{self.af_key}_{name}", _AF_CHARACTERS).str.split(",").alias(name)
-                for name in self.populations
-            ),
+            *(value_of(key, _AF_CHARACTERS).alias(name) for key, name in zip(keys, names, strict=True)),
         )
-        texts = lists.select(
-            pl.when(pl.col(name).list.len() == pl.col("n")).then(
-                pl.col(name).list.get(pl.col("k"), null_on_oob=True)
-            )
-            for name in self.populations
-        )
-        afs = texts.select(_frequency(pl.all(), pl.Float32).name.prefix("af_"))
-        for name in self.populations:
-            missing = lists[name].is_null() | (texts[name] == ".").fill_null(False)
-            odd = int((afs[f"af_{name}"].is_null() & ~missing).sum())
+        lists = values.with_columns(pl.col(names).str.split(","))
+        fits = pl.col(names).list.len() == pl.col("n")
+        # A list of another length is no frequency of this allele.
+        other = pl.when(pl.col(names).is_not_null()).then(pl.lit(""))
+        nth = pl.col(names).list.get(pl.col("k"), null_on_oob=True)
+        texts = lists.select(pl.when(fits).then(nth).otherwise(other))
+        afs = texts.select(_frequency(pl.all(), pl.Float32))
+        said = texts.select((pl.all() != ".").sum()).row(0, named=True)
+        for name, column in zip(said, afs, strict=True):
+            odd = said[name] - column.count()
             if odd:
-                notes[f"af_{name} malformed"] += odd
+                notes[f"{name} malformed"] += odd
         return afs.get_columns()
 
     def merge(self, first: Row, second: Row) -> tuple[Row, str]:

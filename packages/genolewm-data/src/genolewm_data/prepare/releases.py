@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from functools import cache
 from typing import Any, Protocol
 
 import polars as pl
@@ -51,6 +52,7 @@ class ReleaseReader(Protocol):
         ...
 
 
+@cache
 def value_of(key: str, longest: int = 1_024) -> pl.Expr:
     """The text of an INFO key; null when the record lacks it or has no value for it.
 
