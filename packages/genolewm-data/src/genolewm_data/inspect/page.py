@@ -251,7 +251,7 @@ def _several(found: Inspection) -> list[dict[str, Any]]:
 
 def _places(found: Inspection) -> list[BarChart]:
     edits, window_bp = found.edits, found.manifest.window_bp
-    titles = {"synthetic": "synthetic edits", "table": "edits of tables and haplotypes"}
+    titles = {"synthetic": "synthetic edits", "table": "edits of tables"}
     part = window_bp / N_PLACES
     return [
         bar_chart(
