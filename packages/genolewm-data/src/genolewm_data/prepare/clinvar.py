@@ -13,12 +13,12 @@ import pyarrow.compute as pc
 
 from genolewm_data.prepare.header import Header
 from genolewm_data.prepare.labels import read_significance, read_stars
-from genolewm_data.prepare.releases import Row, mismatch, value_of
+from genolewm_data.prepare.releases import Row, mismatch, values_of
 
 __all__ = ["ClinvarReader", "clinvar_reader"]
 
-_REQUIRED = ("CLNSIG", "CLNREVSTAT")
-_OPTIONAL = ("GENEINFO", "MC")
+_REQUIRED = {"CLNSIG": "significance", "CLNREVSTAT": "review_status"}
+_OPTIONAL = {"GENEINFO": "gene", "MC": "consequence"}
 
 _LABEL, _SIGNIFICANCE, _CONFLICTING, _STARS = 3, 4, 5, 6
 """Places in a row; pos, ref and alt come first."""
@@ -58,22 +58,12 @@ class ClinvarReader:
 
     def alleles(self, records: pl.DataFrame, counts: Counter[str], notes: Counter[str]) -> pl.DataFrame:
         """Every classified allele; see `ReleaseReader`."""
-        optional = {"GENEINFO": "gene", "MC": "consequence"}
-        columns = [
-            pl.lit(None, pl.String).alias(name) if key in self.lacking else value_of(key).alias(name)
-            for key, name in optional.items()
-        ]
+        present = {key: name for key, name in _OPTIONAL.items() if key not in self.lacking}
+        numbers = {"CLNALLE": "numbers"} if self.by_allele else {}
         rows = records.select(
-            "pos",
-            "ref",
-            "alt",
-            value_of("CLNSIG").alias("significance"),
-            value_of("CLNREVSTAT").alias("review_status"),
-            *columns,
+            *("pos", "ref", "alt"),
+            *values_of(records, {**_REQUIRED, **present, **numbers}),
             pl.when(pl.col("id") != ".").then("id").alias("id"),
-            value_of("CLNALLE").alias("numbers")
-            if self.by_allele
-            else pl.lit(None, pl.String).alias("numbers"),
         )
         if self.by_allele:
             rows = _of_alleles(rows, counts)
@@ -83,8 +73,11 @@ class ClinvarReader:
                 commas = several["alt"].str.count_matches(",", literal=True).sum()
                 counts["allele_not_named"] += several.height + int(commas)
                 rows = rows.filter(~pl.col("alt").str.contains(",", literal=True))
-        rows = _mapped(rows, "gene", {"gene": pl.String}, lambda text: (_genes(text),))
-        rows = _mapped(rows, "consequence", {"consequence": pl.String}, lambda text: (_terms(text),))
+        for name, function in (("gene", _genes), ("consequence", _terms)):
+            if name in rows.columns:
+                rows = _mapped(rows, name, {name: pl.String}, function)
+            else:
+                rows = rows.with_columns(pl.lit(None, pl.String).alias(name))
         rows = _labelled(rows, notes)
         return rows.select("pos", "ref", "alt", *(field.name for field in self.fields))
 
@@ -190,11 +183,11 @@ def _mapped(
     )
 
 
-def _genes(text: str | None) -> str | None:
+def _genes(text: str | None) -> tuple[str | None]:
     """Symbols of `SYMBOL:number|SYMBOL:number`, between bars."""
-    return None if text is None else "|".join(one.rsplit(":", 1)[0] for one in text.split("|"))
+    return (None if text is None else "|".join(one.rsplit(":", 1)[0] for one in text.split("|")),)
 
 
-def _terms(text: str | None) -> str | None:
+def _terms(text: str | None) -> tuple[str | None]:
     """Words of `SO:number|term,SO:number|term`, each once, between bars."""
-    return None if text is None else "|".join(dict.fromkeys(one.split("|")[-1] for one in text.split(",")))
+    return (None if text is None else "|".join(dict.fromkeys(one.split("|")[-1] for one in text.split(","))),)

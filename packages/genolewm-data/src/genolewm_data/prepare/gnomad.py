@@ -12,7 +12,7 @@ import polars as pl
 import pyarrow as pa
 
 from genolewm_data.prepare.header import Header
-from genolewm_data.prepare.releases import Row, mismatch, value_of
+from genolewm_data.prepare.releases import Row, mismatch, values_of
 
 __all__ = ["MIN_AF", "RELEASES", "GnomadReader", "Release", "gnomad_reader"]
 
@@ -107,8 +107,8 @@ class GnomadReader:
         passed, n, af = pl.col("filter") == "PASS", pl.col("n"), pl.col("af")
         records = records.select(
             *("pos", "ref", "alt", "filter"),
+            *values_of(records, {self.af_key: "af"}, _AF_CHARACTERS),
             n=pl.col("alt").str.count_matches(",", literal=True) + 1,
-            af=value_of(self.af_key, _AF_CHARACTERS),
             record=pl.int_range(pl.len(), dtype=pl.UInt32),
         )
         _count(
@@ -137,14 +137,9 @@ class GnomadReader:
     def _populations(self, kept: pl.DataFrame, notes: Counter[str]) -> list[pl.Series]:
         """Frequencies of alleles in every population."""
         names = [f"af_{name}" for name in self.populations]
-        keys = [f"{self.af_key}_{name}" for name in self.populations]
-        # Step by step: to plan one large expression takes polars longer than to compute it.
-        values = kept.select(
-            "n",
-            "k",
-            *(value_of(key, _AF_CHARACTERS).alias(name) for key, name in zip(keys, names, strict=True)),
-        )
-        lists = values.with_columns(pl.col(names).str.split(","))
+        keys = (f"{self.af_key}_{name}" for name in self.populations)
+        values = values_of(kept, dict(zip(keys, names, strict=True)), _AF_CHARACTERS)
+        lists = values.with_columns(pl.all().str.split(","), kept["n"], kept["k"])
         fits = pl.col(names).list.len() == pl.col("n")
         # A list of another length is no frequency of this allele.
         other = pl.when(pl.col(names).is_not_null()).then(pl.lit(""))
