@@ -123,7 +123,9 @@ def _override(raw: dict[str, Any], override: str) -> None:
 
 def _refusal(cls: type, path: Path, error: ValidationError) -> ConfigError:
     problems = error.errors(include_url=False, include_context=False)
-    first = problems[0]
+    # A key that is misspelt is missing as well.
+    unknown = [problem for problem in problems if problem["type"] == "unexpected_keyword_argument"]
+    first = (unknown or problems)[0]
     loc = tuple(first["loc"])
     key = ".".join(map(str, loc))
     more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""

@@ -28,7 +28,7 @@ from genolewm_data.holdouts.intervals import chromosome
 from genolewm_data.prepare.changes import label_changes
 from genolewm_data.prepare.shard import read_shard_info
 
-__all__ = ["Reach", "changed_labels", "haplotypes_in", "write_variants"]
+__all__ = ["HeldRows", "Reach", "changed_labels", "haplotypes_in", "write_variants"]
 
 _COLUMNS = {
     "gnomad": ("chrom", "pos", "ref", "alt", "af"),
@@ -125,7 +125,7 @@ def write_variants(
     Returns:
         Rows by what became of them: `kept`, or the first reason that applies.
     """
-    candidates = _Candidates(held)
+    held_rows = HeldRows(held)
     counts: Counter[str] = Counter({"kept": 0})
     file = pq.ParquetFile(shard.path)
     columns = [name for name in _COLUMNS[source] if name in file.schema_arrow.names]
@@ -140,7 +140,11 @@ def write_variants(
                 for reason, wanted in (
                     _unfit(source, shard, training),
                     ("too_long", _short),
-                    ("held_out" if training else "not_held_out", candidates.test(held, training)),
+                    (
+                        ("held_out", lambda rows: ~held_rows.of(rows))
+                        if training
+                        else ("not_held_out", held_rows.of)
+                    ),
                     ("label_changed", _not_in(changed)),
                     ("outside_windows", lambda rows: reach.holds(rows["chrom"][0].as_py(), *_span(rows))),
                 ):
@@ -226,8 +230,8 @@ def _not_in(keys: frozenset[Key]) -> Any:
     return test
 
 
-class _Candidates:
-    """Variants that may be held out, told by their places; few of all, so that only they are asked about one by one."""
+class HeldRows:
+    """Which rows of a table are held out. Few can be, by their places, and only those are asked about one by one."""
 
     def __init__(self, held: HeldOut) -> None:
         self._held = held
@@ -237,17 +241,12 @@ class _Candidates:
                 starts.setdefault(key.chrom, set()).add(key.start)
         self._starts = {name: np.array(sorted(found), np.int64) for name, found in starts.items()}
 
-    def test(self, held: HeldOut, training: bool) -> Any:
-        """Which rows are not held out, or which are."""
-
-        def test(rows: pa.Table) -> Bools:
-            maybe = self._maybe(rows["chrom"][0].as_py(), *_span(rows))
-            found = np.zeros(len(rows), bool)
-            at = np.flatnonzero(maybe)
-            found[at] = [held.holds(variant) for variant in _variants(rows.take(pa.array(at)))]
-            return ~found if training else found
-
-        return test
+    def of(self, rows: pa.Table) -> Bools:
+        """Whether each row is held out, bool (n,); the rows are of one contig."""
+        found = np.zeros(len(rows), bool)
+        at = np.flatnonzero(self._maybe(rows["chrom"][0].as_py(), *_span(rows)))
+        found[at] = [self._held.holds(variant) for variant in _variants(rows.take(pa.array(at)))]
+        return found
 
     def _maybe(self, contig: str, start: Int64, end: Int64) -> Bools:
         name = chromosome(contig)

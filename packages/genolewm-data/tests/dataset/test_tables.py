@@ -1,0 +1,70 @@
+"""Which variants some windows reach, against a comparison of each with each."""
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from genolewm_core.genome.contigs import ContigTable
+from genolewm_core.genome.variant import Variant
+from genolewm_data.dataset.config import Shard
+from genolewm_data.dataset.tables import Reach, changed_labels
+from genolewm_data.holdouts.held import HeldOut
+from genolewm_data.holdouts.intervals import Intervals
+
+from .conftest import candidates, write_shard
+
+spans = st.lists(st.tuples(st.integers(0, 60), st.integers(1, 20)).map(lambda one: (one[0], one[0] + one[1])))
+
+
+@given(spans, st.lists(st.tuples(st.integers(0, 90), st.integers(1, 3)), min_size=1))
+def test_a_stretch_is_reached_when_some_window_holds_it_or_windows_overlap_around_it(windows, stretches):
+    reach = Reach({"1": windows})
+    start = np.array([at for at, _ in stretches], np.int64)
+    end = start + np.array([n for _, n in stretches], np.int64)
+    inside = {at for first, last in windows for at in range(first, last)}
+    found = reach.holds("1", start, end)
+    for at, (first, last) in enumerate(zip(start.tolist(), end.tolist(), strict=True)):
+        if any(a <= first and last <= b for a, b in windows):
+            assert found[at]
+        elif not set(range(first, last)) <= inside:
+            assert not found[at]
+    assert not reach.holds("2", start, end).any()
+
+
+bases = st.sampled_from("ACGT")
+variants = st.builds(
+    lambda chrom, pos, ref, alt: Variant(
+        chrom, pos, ref, alt if alt != ref else alt + ("C" if alt[-1] == "A" else "A")
+    ),
+    st.sampled_from(["1", "chr2", "2_alt"]),
+    st.integers(1, 40),
+    st.text(bases, min_size=1, max_size=3),
+    st.text(bases, min_size=1, max_size=3),
+)
+
+
+@given(
+    st.lists(variants, min_size=1, max_size=20),
+    st.lists(variants, max_size=8),
+    st.lists(st.integers(0, 38), max_size=2),
+)
+def test_no_variant_that_is_held_out_is_passed_over(rows, held, starts):
+    keys = frozenset(
+        Variant(v.chrom if v.chrom.startswith("chr") else f"chr{v.chrom}", v.pos, v.ref, v.alt) for v in held
+    )
+    regions = {"region": Intervals.of({"1": [(start, start + 2) for start in starts], "2": [(0, 1 << 30)]})}
+    out = HeldOut("GRCh38", regions, {"clinvar": keys})
+    for chrom in {row.chrom for row in rows}:
+        ours = [row for row in rows if row.chrom == chrom]
+        assert candidates(out, ours) == [out.holds(row) for row in ours]
+
+
+def test_labels_are_compared_from_the_earlier_to_the_later_release(tmp_path):
+    kept, moved, withdrawn, added = (Variant("chr1", pos, "A", "C") for pos in (1, 2, 3, 4))
+    write_shard(tmp_path / "old", "clinvar", "2020-01-01", [(kept, "P"), (moved, "VUS"), (withdrawn, "P")])
+    write_shard(tmp_path / "new", "clinvar", "2024-01-01", [(kept, "P"), (moved, "P"), (added, "P")])
+    contigs = ContigTable({"1": 1_000})
+    old, new = Shard(tmp_path / "old"), Shard(tmp_path / "new")
+    assert changed_labels(new, old, contigs) == changed_labels(old, new, contigs) == {("1", 2, "A", "C")}
+    assert changed_labels(new, new, contigs) == frozenset()
+    assert changed_labels(new, None, contigs) == frozenset()
