@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -19,8 +20,8 @@ __all__ = ["HeldOutOfWindow"]
 class HeldOutOfWindow:
     """Answers as `HeldOut.holds_edit` and `holding_together` do, for the edits of one window.
 
-    Most windows have nothing held out. There a substitution, which never moves, needs no further question; an
-    insertion or deletion still does, since a repeat may carry it out of the window.
+    Where no held-out variant begins in the bases of a substitution, which never moves, none can be it. An insertion or
+    deletion is asked about by its key, since a repeat may carry it to a variant, or out of the window.
 
     Args:
         held_out: what is held out on the window's assembly.
@@ -32,10 +33,11 @@ class HeldOutOfWindow:
     def __init__(self, held_out: HeldOut, contig: str, start: int, bases: str) -> None:
         self._held_out = held_out
         self._bases = WindowBases(contig, start, bases)
+        self._start = start
         name, end = chromosome(contig), start + len(bases)
-        touched = held_out.touches(contig, start, end)
-        self._has_held = touched or _any(held_out.variant_starts, name, start, end)
-        self.has_blocks = _any(held_out.block_starts, name, start, end)
+        self._touched = held_out.touches(contig, start, end)
+        self._starts = _between(held_out.variant_starts, name, start, end)
+        self.has_blocks = bool(_between(held_out.block_starts, name, start, end))
         """Whether variants of held-out blocks lie in the window; otherwise no edits are of one together."""
 
     def holds(self, edit: RelEdit, change: Replacement) -> bool:
@@ -45,11 +47,17 @@ class HeldOutOfWindow:
             edit: of the window.
             change: the edit trimmed.
         """
-        stays = bool(change.alt) and change.end > change.start
-        if stays and not self._has_held:
-            return False
-        key = self._bases.key(edit)
-        return key is None or (self._has_held and self._held_out.holds(key))
+        if change.alt and change.end > change.start:
+            if not (self._touched or self._any(change.start, change.end)):
+                return False
+            key = self._bases.key(edit)
+        else:
+            key = self._bases.key(edit)
+            if key is not None and not self._touched:
+                first = key.start - self._start
+                if not self._any(first, first + 1):
+                    return False
+        return key is None or self._held_out.holds(key)
 
     def holds_block(self, keys: Sequence[Variant]) -> bool:
         """Whether normalised variants may not be trained on as one haplotype; see `HeldOut.holds_together`."""
@@ -63,10 +71,15 @@ class HeldOutOfWindow:
         keys = [key for edit in edits if (key := self._bases.key(edit)) is not None]
         return bool(self._held_out.holding_together(keys))
 
+    def _any(self, start: int, end: int) -> bool:
+        """Whether a held-out variant begins in [start, end) of the window."""
+        at = bisect_left(self._starts, self._start + start)
+        return at < len(self._starts) and self._starts[at] < self._start + end
 
-def _any(starts: Mapping[str, npt.NDArray[np.int64]], contig: str, start: int, end: int) -> bool:
+
+def _between(starts: Mapping[str, npt.NDArray[np.int64]], contig: str, start: int, end: int) -> list[int]:
     found = starts.get(contig)
     if found is None:
-        return False
-    first, last = np.searchsorted(found, (start, end)).tolist()
-    return bool(first < last)
+        return []
+    held: list[int] = found[slice(*np.searchsorted(found, (start, end)))].tolist()
+    return held

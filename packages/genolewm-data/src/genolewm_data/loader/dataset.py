@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from functools import lru_cache
 
-from torch.utils.data import IterableDataset
+from torch.utils.data import IterableDataset, get_worker_info
 
 from genolewm_core.artifacts.manifest import canonical_json
 from genolewm_core.errors import InputError
@@ -100,6 +101,9 @@ class GenoLeWMDataset(IterableDataset[TrainingBatch]):
 
     def __iter__(self) -> Iterator[TrainingBatch]:
         worker, n_workers = this_worker()
+        if get_worker_info() is not None:
+            # The hold-outs are many small objects that stay: the collector need not walk through them again and again.
+            gc.freeze()
         step = self._start + worker
         orders = lru_cache(maxsize=2)(self._order)
         while self.n_steps is None or step < self.n_steps:

@@ -10,7 +10,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -89,7 +89,7 @@ class WindowTable(Sequence[StoredWindow]):
                 sizes.append(file.metadata.row_group(group).num_rows)
                 self._groups.append((number, group))
         self.group_first = [0, *accumulate(sizes)]
-        self._held: OrderedDict[int, pa.Table] = OrderedDict()
+        self._held: OrderedDict[int, _Group] = OrderedDict()
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (_reopened, (self.paths, self._keep))
@@ -104,8 +104,9 @@ class WindowTable(Sequence[StoredWindow]):
 
     def __getitem__(self, number: int) -> StoredWindow:  # type: ignore[override]
         """The window of that number; a placed one has no loci."""
-        table, row = self._find(number)
-        origin, name, start, _, sequence = (column[row].as_py() for column in table.columns)
+        group, row = self._find(number)
+        origin, name, start = group.origins[row], group.names[row], group.starts[row]
+        sequence = group.sequences[row].as_py()
         if origin == PLACED:
             return ReferenceWindow(name, start, start + len(sequence), sequence)
         return CorpusWindow(origin, name, start, sequence)
@@ -117,23 +118,37 @@ class WindowTable(Sequence[StoredWindow]):
             names += file.read(columns=["holdout"])["holdout"].cast(pa.string()).to_pylist()
         return names
 
-    def _find(self, number: int) -> tuple[pa.Table, int]:
+    def _find(self, number: int) -> tuple[_Group, int]:
         if not 0 <= number < len(self):
             raise IndexError(number)
         group = bisect_right(self.group_first, number) - 1
-        table = self._held.get(group)
-        if table is None:
+        held = self._held.get(group)
+        if held is None:
             file, at = self._groups[group]
             try:
-                table = self._files[file].read_row_group(at)
+                held = _Group.of(self._files[file].read_row_group(at))
             except (OSError, pa.ArrowException) as error:
                 raise _unreadable(self.paths[file], type(error).__name__) from None
-            self._held[group] = table
+            self._held[group] = held
             while len(self._held) > self._keep:
                 self._held.popitem(last=False)
         else:
             self._held.move_to_end(group)
-        return table, number - self.group_first[group]
+        return held, number - self.group_first[group]
+
+
+class _Group(NamedTuple):
+    """A decoded group; bases stay packed until a window is asked for."""
+
+    origins: list[str]
+    names: list[str]
+    starts: list[int]
+    sequences: Any
+
+    @classmethod
+    def of(cls, table: pa.Table) -> _Group:
+        origins, names, starts = (table[name].to_pylist() for name in ("origin", "name", "start"))
+        return cls(origins, names, starts, table["sequence"].combine_chunks())
 
 
 def _row(window: StoredWindow, holdout: str) -> tuple[str, str, int, str, str]:

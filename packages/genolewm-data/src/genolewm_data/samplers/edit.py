@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal, Protocol, get_args
 
-from genolewm_core.genome.alleles import Replacement, is_plain, shift_right, trim
+from genolewm_core.genome.alleles import BASES, Replacement, is_plain, shift_right, trim
 from genolewm_core.genome.variant import V1_MAX_LEN, RelEdit
 from genolewm_data.samplers.window import EditableWindow, Int64
 from genolewm_data.samplers.words import UInt64
@@ -82,6 +82,13 @@ class Sampler(Protocol):
 def place(window: EditableWindow, rel: RelEdit, source: EditSource) -> WindowEdit | Refusal:
     """Put an edit in a window, or say why it cannot lie there."""
     start, ref, alt = rel.rel_pos, rel.ref_bases, rel.alt_bases
+    if len(ref) == len(alt) == 1 and ref != alt and ref in BASES and alt in BASES:
+        # Nothing to trim or to roll, and four edits in five.
+        if window.text[start : start + 1] != ref:
+            return Refusal.REF_MISMATCH
+        if not window.holds(start, start + 1):
+            return Refusal.MARGIN
+        return WindowEdit(rel, Replacement(start, start + 1, alt), source, start)
     if not (is_plain(ref) and is_plain(alt)):
         return Refusal.NOT_PLAIN
     if max(len(ref), len(alt)) > V1_MAX_LEN:

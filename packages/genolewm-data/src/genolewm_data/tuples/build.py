@@ -232,9 +232,9 @@ class TupleBuilder:
         _, n = apportion((100 - percent, percent), len(words), number)
         if n == 0:
             return {}
-        slots = np.argsort(words[:, _HEAD, _ORDER_WORD], kind="stable")[:n].tolist()
-        kinds = (words[slots, _HEAD, _KIND_WORD] >> np.uint64(62)).tolist()
-        return {slot: MULTI_EDITS[kind] for slot, kind in zip(slots, kinds, strict=True)}
+        order = words[:, _HEAD, _ORDER_WORD].tolist()
+        slots = sorted(range(len(order)), key=order.__getitem__)[:n]
+        return {slot: MULTI_EDITS[int(words[slot, _HEAD, _KIND_WORD]) >> 62] for slot in slots}
 
     def _haplotype_slots(self, words: UInt64, several: Iterable[int]) -> list[int]:
         if self.haplotypes is None:
@@ -371,7 +371,7 @@ class _Draw:
         self, ask: _Ask, proposed: RelEdit | None, refused: Callable[[WindowEdit], Refusal | None]
     ) -> WindowEdit | None:
         """The first proposal that can be taken: of the source that was asked, else a synthetic SNV."""
-        edit = None if proposed is None else self._first((proposed,), ask.source, refused)
+        edit = None if proposed is None else self._taken(proposed, ask.source, refused)
         if edit is not None:
             return edit
         words = self._more.again(self._number, ask.slot, ask.edit, 2 * _FURTHER)
@@ -392,20 +392,27 @@ class _Draw:
         source: EditSource,
         refused: Callable[[WindowEdit], Refusal | None],
     ) -> WindowEdit | None:
-        held = self._held
         for proposed in dict.fromkeys(proposals):
-            if proposed is None:
-                continue
-            placed = place(self.window, proposed, source)
-            if isinstance(placed, WindowEdit):
-                reason = refused(placed)
-                if reason is None and held is not None and held.holds(proposed, placed.change):
-                    reason = Refusal.HELD_OUT
-                if reason is None:
-                    return placed
-            else:
-                reason = placed
-            self.tally[_REFUSED[reason]] += 1
+            if proposed is not None:
+                edit = self._taken(proposed, source, refused)
+                if edit is not None:
+                    return edit
+        return None
+
+    def _taken(
+        self, proposed: RelEdit, source: EditSource, refused: Callable[[WindowEdit], Refusal | None]
+    ) -> WindowEdit | None:
+        """A proposal as it lies in the window, or None, which is counted."""
+        placed = place(self.window, proposed, source)
+        if isinstance(placed, WindowEdit):
+            reason = refused(placed)
+            if reason is None and self._held is not None and self._held.holds(proposed, placed.change):
+                reason = Refusal.HELD_OUT
+            if reason is None:
+                return placed
+        else:
+            reason = placed
+        self.tally[_REFUSED[reason]] += 1
         return None
 
 
