@@ -15,9 +15,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
 from genolewm_core.artifacts.atomic import write_atomic
 from genolewm_core.artifacts.manifest import canonical_json
 from genolewm_core.errors import ConfigError, InputError, InternalError
@@ -61,16 +58,6 @@ class HeldOut:
                 for key in block:
                     index.setdefault(key, []).append((name, block))
         object.__setattr__(self, "_blocks_of", index)
-
-    @cached_property
-    def variant_starts(self) -> Mapping[str, npt.NDArray[np.int64]]:
-        """Contig, spelled as `chromosome` does, to where its held-out variants begin, 0-based and sorted."""
-        return _starts(key for held in self.variants.values() for key in held)
-
-    @cached_property
-    def block_starts(self) -> Mapping[str, npt.NDArray[np.int64]]:
-        """The same for the variants of held-out blocks."""
-        return _starts(self._blocks_of)
 
     def touches(self, contig: str, start: int, end: int) -> bool:
         """Whether some base of [start, end), 0-based half-open, is held out."""
@@ -226,13 +213,6 @@ class Holdouts:
             "genes": list(self.genes),
             "sources": dict(self.sources),
         }
-
-
-def _starts(keys: Iterable[Variant]) -> dict[str, npt.NDArray[np.int64]]:
-    by_contig: dict[str, set[int]] = {}
-    for key in keys:
-        by_contig.setdefault(key.chrom, set()).add(key.start)
-    return {contig: np.array(sorted(starts), dtype=np.int64) for contig, starts in by_contig.items()}
 
 
 def _document(held: HeldOut) -> dict[str, object]:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
-import numpy.typing as npt
 
 from genolewm_core.genome.alleles import Replacement
 from genolewm_core.genome.variant import RelEdit, Variant
@@ -14,7 +13,30 @@ from genolewm_data.holdouts.held import HeldOut
 from genolewm_data.holdouts.intervals import chromosome
 from genolewm_data.holdouts.keys import WindowBases
 
-__all__ = ["HeldOutOfWindow"]
+__all__ = ["HeldOutIndex", "HeldOutOfWindow"]
+
+
+class HeldOutIndex:
+    """Where held-out variants begin, so that those of a window are found at once.
+
+    Args:
+        held_out: what is held out on one assembly.
+    """
+
+    def __init__(self, held_out: HeldOut) -> None:
+        self.held_out = held_out
+        self.variants = _Starts(key for held in held_out.variants.values() for key in held)
+        self.blocks = _Starts(key for held in held_out.blocks.values() for block in held for key in block)
+
+    def of_window(self, contig: str, start: int, bases: str) -> HeldOutOfWindow:
+        """What is held out of the edits of a window.
+
+        Args:
+            contig: of the window.
+            start: 0-based place of its first base.
+            bases: upper-case.
+        """
+        return HeldOutOfWindow(self, contig, start, bases)
 
 
 class HeldOutOfWindow:
@@ -24,20 +46,18 @@ class HeldOutOfWindow:
     deletion is asked about by its key, since a repeat may carry it to a variant, or out of the window.
 
     Args:
-        held_out: what is held out on the window's assembly.
-        contig: of the window.
-        start: 0-based place of its first base.
-        bases: upper-case.
+        index: of what is held out on the window's assembly.
+        contig, start, bases: see `HeldOutIndex.of_window`.
     """
 
-    def __init__(self, held_out: HeldOut, contig: str, start: int, bases: str) -> None:
-        self._held_out = held_out
+    def __init__(self, index: HeldOutIndex, contig: str, start: int, bases: str) -> None:
+        self._held_out = index.held_out
         self._bases = WindowBases(contig, start, bases)
         self._start = start
         name, end = chromosome(contig), start + len(bases)
-        self._touched = held_out.touches(contig, start, end)
-        self._starts = _between(held_out.variant_starts, name, start, end)
-        self.has_blocks = bool(_between(held_out.block_starts, name, start, end))
+        self._touched = index.held_out.touches(contig, start, end)
+        self._starts = index.variants.between(name, start, end)
+        self.has_blocks = bool(index.blocks.between(name, start, end))
         """Whether variants of held-out blocks lie in the window; otherwise no edits are of one together."""
 
     def holds(self, edit: RelEdit, change: Replacement) -> bool:
@@ -77,9 +97,19 @@ class HeldOutOfWindow:
         return at < len(self._starts) and self._starts[at] < self._start + end
 
 
-def _between(starts: Mapping[str, npt.NDArray[np.int64]], contig: str, start: int, end: int) -> list[int]:
-    found = starts.get(contig)
-    if found is None:
-        return []
-    held: list[int] = found[slice(*np.searchsorted(found, (start, end)))].tolist()
-    return held
+class _Starts:
+    """Contig, spelled as `chromosome` does, to where keys begin on it, 0-based and sorted."""
+
+    def __init__(self, keys: Iterable[Variant]) -> None:
+        by_contig: dict[str, set[int]] = {}
+        for key in keys:
+            by_contig.setdefault(key.chrom, set()).add(key.start)
+        self._starts = {contig: np.array(sorted(held), dtype=np.int64) for contig, held in by_contig.items()}
+
+    def between(self, contig: str, start: int, end: int) -> list[int]:
+        """Those in [start, end)."""
+        found = self._starts.get(contig)
+        if found is None:
+            return []
+        held: list[int] = found[slice(*np.searchsorted(found, (start, end)))].tolist()
+        return held

@@ -48,8 +48,13 @@ class ContigVariants:
 
     def between(self, start: int, end: int) -> tuple[int, int]:
         """First and one past the last variant whose REF begins in [start, end), 0-based half-open."""
-        first, last = np.searchsorted(self.start, (start, end))
-        return int(first), int(last)
+        first, last = self.at(np.array((start, end))).tolist()
+        return first, last
+
+    def at(self, places: Int64) -> npt.NDArray[np.intp]:
+        """How many variants begin before each of some places."""
+        # Of the table's own type: otherwise the whole table is copied into the places' type first.
+        return np.searchsorted(self.start, places.astype(self.start.dtype))
 
     def alleles_of(self, index: int) -> tuple[str, str]:
         """REF and ALT of a variant."""
@@ -139,8 +144,8 @@ class TableSampler:
         held = None if window.contig is None else self.table.contigs.get(window.contig)
         if held is None:
             return [None] * len(words)
-        first = np.searchsorted(held.start, low + window.start)
-        count = np.searchsorted(held.start, high + window.start) - first
+        first = held.at(low + window.start)
+        count = held.at(high + window.start) - first
         chosen = first + below(words[:, 0], count)
         edits: list[RelEdit | None] = []
         for index, n in zip(chosen.tolist(), count.tolist(), strict=True):

@@ -21,7 +21,7 @@ from genolewm_core.scoring.states import ReferenceWindow
 from genolewm_data.haplotypes.calls import Block
 from genolewm_data.haplotypes.table import HaplotypeTable
 from genolewm_data.holdouts.held import HeldOut
-from genolewm_data.holdouts.window import HeldOutOfWindow
+from genolewm_data.holdouts.window import HeldOutIndex, HeldOutOfWindow
 from genolewm_data.samplers import (
     SOURCES,
     EditableWindow,
@@ -159,6 +159,7 @@ class TupleBuilder:
         self.options = options
         self.haplotypes = haplotypes
         self.held_out = held_out
+        self._held = None if held_out is None else HeldOutIndex(held_out)
         synthetic: tuple[Sampler, ...] = (SyntheticSnv(), SyntheticIndel(), SyntheticMnv())
         self._samplers: Mapping[EditSource, Sampler] = {s.source: s for s in (*synthetic, *tables)}
         self._words = SlotWords(options.seed)
@@ -211,9 +212,9 @@ class TupleBuilder:
         return WindowTuples(tuple(tuples), tally)
 
     def _held_of(self, window: EditableWindow) -> HeldOutOfWindow | None:
-        if self.held_out is None or window.contig is None:
+        if self._held is None or window.contig is None:
             return None
-        return HeldOutOfWindow(self.held_out, window.contig, window.start, window.text)
+        return self._held.of_window(window.contig, window.start, window.text)
 
     def _blocks_of(self, window: EditableWindow) -> Callable[[], list[Block]]:
         """The haplotype blocks that lie in a window; looked up only where a slot may be one."""
