@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -55,10 +56,21 @@ def _clinvar_records(contigs=("1", "2", "10", "X", "MT"), n=40):
     ]
 
 
-def test_processes_and_indexes_do_not_change_a_byte(write, tmp_path):
+@pytest.mark.parametrize(
+    ("jobs", "n_bytes", "cpus", "workers"),
+    [(1, 10**10, 16, 1), (4, 10**10, 16, 4), (8, 10**10, 8, 4), (4, 10**10, 2, 1), (4, 10**10, 1, 1)]
+    + [(4, n << 20, 16, workers) for n, workers in ((0, 1), (32, 1), (33, 2), (65, 3), (1000, 4))],
+)
+def test_no_more_processes_than_are_of_use(jobs, n_bytes, cpus, workers):
+    assert run_module._worth(jobs, n_bytes, cpus) == workers
+
+
+def test_processes_and_indexes_do_not_change_a_byte(write, tmp_path, monkeypatch):
     vcf = write(clinvar_header(), _clinvar_records(), "in.vcf.gz")
     one, info = clinvar_shard([vcf], "2024-05-02", tmp_path / "one")
-    two, _ = clinvar_shard([vcf], "2024-05-02", tmp_path / "two", jobs=2)
+    with monkeypatch.context() as patched:
+        patched.setattr(run_module, "_worth", lambda jobs, n_bytes, cpus: jobs)
+        two, _ = clinvar_shard([vcf], "2024-05-02", tmp_path / "two", jobs=2)
     assert one.read_bytes() == two.read_bytes()
     Path(f"{vcf}.tbi").unlink()
     whole, _ = clinvar_shard([vcf], "2024-05-02", tmp_path / "whole")
@@ -203,6 +215,30 @@ def test_rows_are_sorted_across_batches(tmp_path, monkeypatch):
     writer.close()
     assert read_part(tmp_path / "x.arrow")["pos"].to_pylist() == sorted(set(pos))
     assert counts == {"kept": len(set(pos)), "duplicate": len(pos) - len(set(pos))}
+
+
+def test_each_spelling_comes_once_and_no_row_is_lost(tmp_path):
+    drawn = random.Random(7)
+    rows = [
+        (drawn.randrange(9), drawn.choice("AC"), drawn.choice("GT"), drawn.choice([None, 1]))
+        for _ in range(60)
+    ]
+    counts: Counter[str] = Counter()
+    schema = schema_of([pa.field("v", pa.int64())])
+
+    def merge(first, second):
+        return (*first[:3], (first[3] or 0) + (second[3] or 0)), "duplicate"
+
+    writer = PartWriter(tmp_path / "x.arrow", schema, "1", merge, counts)
+    writer.add(pl.DataFrame(rows, ["pos", "ref", "alt", "v"], orient="row"), 100)
+    writer.close()
+    expected = {}
+    for *spelling, v in rows:
+        key = tuple(spelling)
+        expected[key] = (expected[key] or 0) + (v or 0) if key in expected else v
+    found = [tuple(row.values())[1:] for row in read_part(tmp_path / "x.arrow").to_pylist()]
+    assert found == [(*key, expected[key]) for key in sorted(expected)]
+    assert counts == {"kept": len(expected), "duplicate": 60 - len(expected)}
 
 
 @pytest.mark.parametrize("release", ["2024-5-2", "may", "2024-13-01"])

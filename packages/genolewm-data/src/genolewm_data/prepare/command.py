@@ -34,7 +34,8 @@ def _options(command: F) -> F:
             type=click.IntRange(min=1),
             default=1,
             show_default=True,
-            help="Processes; more than one need an index (.tbi) beside the VCF, or several VCFs.",
+            help="Most processes; each has two processors and at least 32 MB of VCF to itself. More than one need an "
+            "index (.tbi) beside the VCF, or several VCFs.",
         ),
         click.option(
             "--reference",

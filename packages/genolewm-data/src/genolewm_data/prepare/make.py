@@ -41,7 +41,7 @@ def gnomad_shard(
         output: folder.
         reference: FASTA of the release's assembly, to compare REF with and to left-align alleles.
         min_af: smallest frequency over all populations.
-        jobs: processes.
+        jobs: most processes; fewer where more are of no use.
         fresh: replace a finished shard, and drop an unfinished run.
         on_part: called with the compressed bytes done and in all.
 
@@ -84,7 +84,7 @@ def clinvar_shard(
         reference: FASTA of the release's assembly, to compare REF with and to left-align alleles.
         previous: shard of an earlier release, to compare with: `label_changes.parquet` is written beside the
             shard. Without it such a file of an earlier run is removed.
-        jobs: processes.
+        jobs: most processes; fewer where more are of no use.
         fresh: replace a finished shard, and drop an unfinished run.
         on_part: called with the compressed bytes done and in all.
         on_changes: called with what the comparison found.

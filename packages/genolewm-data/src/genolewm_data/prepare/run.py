@@ -34,6 +34,7 @@ from genolewm_data.prepare.text import unreadable
 __all__ = ["Request", "prepare"]
 
 _NUMBERED = re.compile(r"(?:chr)?([0-9]+)")
+_WORTH_BYTES = 1 << 25
 _NAMED = {"X": 1, "Y": 2, "M": 3, "MT": 3}
 
 
@@ -48,7 +49,7 @@ class Request:
         assembly: what the files are of.
         output: the folder under which `{kind}/{release}/variants.parquet` is written.
         reference: FASTA to compare and align with, or None.
-        jobs: processes.
+        jobs: most processes; fewer where more are of no use.
         fresh: replace a finished shard, and drop an unfinished run.
     """
 
@@ -147,7 +148,8 @@ def _parts(
         yield from kept
     on_part(done, total)
     todo.sort(key=lambda task: -sizes[task.name])  # the longest first, so that none is left over at the end
-    place = Here() if jobs == 1 else Processes(jobs)
+    workers = _worth(jobs, total - done, os.cpu_count() or 1)
+    place = Here() if workers == 1 else Processes(workers)
     with closing(run_tasks(work, todo, place)) as outcomes:
         for outcome in outcomes:
             parts = outcome.value()
@@ -157,6 +159,20 @@ def _parts(
             mismatched += sum(part.mismatched for part in parts)
             _refuse_mismatch(work.reference, checked, mismatched)
             yield from parts
+
+
+def _worth(jobs: int, n_bytes: int, cpus: int) -> int:
+    """How many of the processes that are allowed make it faster.
+
+    One keeps two processors busy, as it unpacks and splits text in threads, and to start another takes longer than
+    it saves where there is little to do.
+
+    Args:
+        jobs: processes that are allowed.
+        n_bytes: compressed bytes to do.
+        cpus: processors.
+    """
+    return max(1, min(jobs, cpus // 2, -(-n_bytes // _WORTH_BYTES)))
 
 
 def _refuse_mismatch(reference: Path | None, checked: int, mismatched: int) -> None:
