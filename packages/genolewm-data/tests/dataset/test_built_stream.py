@@ -1,0 +1,51 @@
+"""A built release, read by the loader: what was built arrives, once, and nothing of what is held out."""
+
+from collections import Counter
+
+import pytest
+from torch.utils.data import DataLoader
+
+from genolewm_core.scoring.states import ReferenceWindow, window_hash
+from genolewm_data.holdouts.keys import edit_key
+from genolewm_data.loader import GenoLeWMDataset, GenoLeWMValDataset
+from genolewm_data.release.release import Release
+from genolewm_data.tuples import GenomePlace
+
+pytestmark = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded")
+
+
+def test_an_epoch_of_a_built_release(built, world):
+    release = Release.open(built.folder)
+    windows = release.windows("train")
+    batches = list(DataLoader(GenoLeWMDataset(release, epochs=1), batch_size=None, num_workers=2))
+    numbers = [number for batch in batches for number in batch.window_number.tolist()]
+    assert sorted(numbers) == list(range(len(windows)))
+    refs = {
+        number: ref
+        for batch in batches
+        for number, ref in zip(batch.window_number.tolist(), batch.windows, strict=True)
+    }
+    for number, window in enumerate(windows):
+        assert refs[number].hash == window_hash(window.sequence)
+    tally = sum((batch.tally for batch in batches), Counter())
+    assert tally["drawn.gnomad"] > 0
+    held, builder = release.held_out, release.builder()
+    assert set(world.held_variants) <= set.union(*map(set, held.variants.values()))
+    for number, window in enumerate(windows):
+        if isinstance(window, ReferenceWindow):
+            for sample in builder.build(window, number).tuples:
+                keys = [edit_key(window, edit) for edit in sample.rel_edits]
+                assert None not in keys
+                assert not held.holds_together(keys)
+
+
+def test_validation_of_a_built_release(built):
+    release = Release.open(built.folder)
+    batches = list(GenoLeWMValDataset(release))
+    counts = Counter()
+    for batch in batches:
+        counts[batch.holdout] += len(batch.windows)
+        assert batch.n_tuples > 0
+        assert all(isinstance(ref.place, GenomePlace) for ref in batch.windows)
+    assert counts == release.manifest.windows["validation"]
+    assert set(counts) == {"chr21", "clinvar", "haplotypes"}
