@@ -10,11 +10,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from genolewm_core.genome.bed import Region, read_bed, whole_genome
 from genolewm_core.genome.contigs import ContigTable
 from genolewm_core.genome.reference import Reference
 from genolewm_core.genome.variant import Variant
 from genolewm_data.dataset.config import DatasetConfig, HeldHaplotypes, Shard
+from genolewm_data.dataset.regions import regions_of
 from genolewm_data.dataset.sources import open_reference
 from genolewm_data.haplotypes.phased import PhasedVcf
 from genolewm_data.haplotypes.table import HaplotypeTable
@@ -25,7 +25,7 @@ from genolewm_data.holdouts.rules import project_holdouts
 from genolewm_data.holdouts.sequence_file import write_held_sequence
 from genolewm_data.release.release import HELD_KMERS, HOLDOUTS
 
-__all__ = ["CLINVAR", "EVALUATION", "HAPLOTYPES", "hold_out", "labelled", "regions_of"]
+__all__ = ["CLINVAR", "EVALUATION", "HAPLOTYPES", "hold_out", "labelled"]
 
 CLINVAR = "clinvar"
 """The hold-out of an evaluation's variants."""
@@ -80,11 +80,6 @@ def labelled(shard: Shard, labels: Iterable[str], contigs: ContigTable) -> Itera
     for batch in pq.ParquetFile(shard.path).iter_batches(columns=["chrom", "pos", "ref", "alt", "label"]):
         for row in batch.filter(pc.is_in(batch["label"], value_set=wanted)).to_pylist():
             yield Variant(contigs.resolve(row["chrom"]) or row["chrom"], row["pos"], row["ref"], row["alt"])
-
-
-def regions_of(bed: Path | None, reference: Reference) -> tuple[Region, ...]:
-    """Regions of a BED, or the whole reference."""
-    return whole_genome(reference.contigs) if bed is None else read_bed(bed, reference.contigs)
 
 
 def _regions(config: DatasetConfig) -> Holdouts:

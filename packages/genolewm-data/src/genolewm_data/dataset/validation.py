@@ -8,17 +8,20 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Protocol
 
 from genolewm_core.artifacts.atomic import publishing
 from genolewm_core.errors import ConfigError
+from genolewm_core.genome.bed import Region
 from genolewm_core.genome.reference import Reference
 from genolewm_core.genome.variant import Variant
 from genolewm_data.dataset.config import DatasetConfig
-from genolewm_data.dataset.holding import CLINVAR, EVALUATION, HAPLOTYPES, labelled, regions_of
+from genolewm_data.dataset.holding import CLINVAR, EVALUATION, HAPLOTYPES, labelled
+from genolewm_data.dataset.regions import regions_of
 from genolewm_data.dataset.windows import layout_of
 from genolewm_data.haplotypes.table import HaplotypeTable
 from genolewm_data.holdouts.held import HeldOut
-from genolewm_data.holdouts.intervals import Intervals
+from genolewm_data.holdouts.intervals import Intervals, chromosome
 from genolewm_data.parts import Touches
 from genolewm_data.placed import PlacedStream
 from genolewm_data.release.windows import StoredWindow, write_windows
@@ -49,7 +52,7 @@ def write_validation(
             stream = PlacedStream(
                 config.reference.path,
                 layout_of(config),
-                regions=regions_of(config.validation.regions, reference),
+                regions=_regions(config, reference, wanted),
                 max_n_share=0.0 if config.windows.placed is None else config.windows.placed.max_n_share,
                 held_out=_Unwanted(wanted),
                 seed=config.seed,
@@ -68,7 +71,7 @@ def write_validation(
 
 def _wanted(
     config: DatasetConfig, reference: Reference, held: HeldOut, blocks: Path
-) -> Iterator[tuple[str, Touches]]:
+) -> Iterator[tuple[str, _Wanted]]:
     """Hold-outs to make windows of, and what says that a window is one."""
     margin = edge_margin(config.edits.radius_tok)
     names = config.validation.holdouts or _DEFAULT
@@ -82,6 +85,28 @@ def _wanted(
             yield name, _Inside(held.regions[name])
         elif config.validation.holdouts is not None:
             raise _refused(f"{CLINVAR}, {HAPLOTYPES} or one of {', '.join(sorted(held.regions))}", name)
+
+
+def _regions(config: DatasetConfig, reference: Reference, wanted: _Wanted) -> list[Region]:
+    """Where wanted windows can lie, so that nobody has to look at all the others."""
+    asked: dict[str, list[tuple[int, int]]] = {}
+    for contig, start, end in regions_of(config.validation.regions, reference):
+        asked.setdefault(contig, []).append((start, end))
+    names = {chromosome(name): name for name in reference.contigs}
+    near = wanted.near(config.windows.window_bp)
+    return [Region(names[contig], start, end) for contig, start, end in Intervals.of(asked).both(near)]
+
+
+class _Wanted(Protocol):
+    """Says which windows are of a hold-out."""
+
+    def touches(self, contig: str, start: int, end: int) -> bool:
+        """Whether a window is."""
+        ...
+
+    def near(self, window_bp: int) -> Intervals:
+        """Bases that hold every such window, and perhaps others."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +128,9 @@ class _Inside:
     def touches(self, contig: str, start: int, end: int) -> bool:
         return self.bases.overlap_bp(contig, start, end) == end - start
 
+    def near(self, window_bp: int) -> Intervals:
+        return self.bases
+
 
 @dataclass(frozen=True, slots=True)
 class _WithVariants:
@@ -123,6 +151,9 @@ class _WithVariants:
         at = bisect_left(starts, start + self.margin_bp)
         return at < len(starts) and starts[at] < end - self.margin_bp
 
+    def near(self, window_bp: int) -> Intervals:
+        return Intervals.of({name: _around(starts, window_bp) for name, starts in self.starts.items()})
+
 
 @dataclass(frozen=True, slots=True)
 class _WithBlocks:
@@ -133,6 +164,16 @@ class _WithBlocks:
 
     def touches(self, contig: str, start: int, end: int) -> bool:
         return bool(self.table.between(contig, start + self.margin_bp, end - self.margin_bp))
+
+    def near(self, window_bp: int) -> Intervals:
+        starts: dict[str, list[int]] = {}
+        for block in self.table.counts:
+            starts.setdefault(block.calls[0].called.chrom, []).append(block.calls[0].called.start)
+        return Intervals.of({name: _around(found, window_bp) for name, found in starts.items()})
+
+
+def _around(starts: Iterable[int], window_bp: int) -> list[tuple[int, int]]:
+    return [(max(0, start - window_bp), start + window_bp) for start in starts]
 
 
 def _refused(expected: str, found: str) -> ConfigError:

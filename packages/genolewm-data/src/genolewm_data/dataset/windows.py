@@ -14,7 +14,7 @@ from genolewm_core.jobs import Seat
 from genolewm_core.scoring.cells import Geometry
 from genolewm_data.corpus import CorpusStream, HubSource, ParquetSource, RecordSource, Slice, WindowRule
 from genolewm_data.dataset.config import DatasetConfig
-from genolewm_data.dataset.holding import regions_of
+from genolewm_data.dataset.regions import regions_of
 from genolewm_data.holdouts.held import HeldOut, Holdouts
 from genolewm_data.holdouts.integrity import LEAST_INFORMATIVE, THRESHOLD
 from genolewm_data.holdouts.kmers import HeldSequence

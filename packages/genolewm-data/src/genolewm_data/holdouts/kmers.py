@@ -150,8 +150,9 @@ class HeldSequence:
     def join(self, other: HeldSequence) -> HeldSequence:
         """What either has, such as those of two assemblies; hold-outs of one name are one."""
         names = tuple(sorted({*self.names, *other.names}))
-        repeats = np.union1d(self.repeats, other.repeats)
-        kmers = np.setdiff1d(np.union1d(self.kmers, other.kmers), repeats, assume_unique=True)
+        repeats = _distinct(np.concatenate((self.repeats, other.repeats)))
+        kmers = _distinct(np.concatenate((self.kmers, other.kmers)))
+        kmers = kmers[~_among(kmers, repeats)[0]]
         labels = np.zeros(len(kmers), np.uint16)
         places = np.zeros(len(kmers), np.int32)
         # Where both have a k-mer it keeps its place in `self`, so that most of a window stays in one neighbourhood.
