@@ -135,12 +135,12 @@ def _lines(manifest: ReleaseManifest, integrity: SplitIntegrity) -> Iterator[str
     yield ""
     yield "## What was left out"
     yield ""
-    rows = [
+    reasons_of = [
         (stage, _MEANINGS.get(reason, reason), f"{n:,}")
         for stage, reasons in sorted(m.left_out.items())
         for reason, n in reasons.items()
     ]
-    yield from _table(("of", "because", "number"), rows) if rows else ("Nothing.",)
+    yield from _table(("of", "because", "number"), reasons_of) if reasons_of else ("Nothing.",)
     yield ""
     yield "## Limits"
     yield ""

@@ -177,7 +177,7 @@ class _Validation:
 def _tables(folder: Path) -> Iterator[tuple[str, str, Path]]:
     for split in SPLITS:
         for source in _SOURCES:
-            path = folder / variant_file(split, source)  # type: ignore[arg-type]
+            path = folder / variant_file(split, source)
             if path.is_file():
                 yield split, source, path
 

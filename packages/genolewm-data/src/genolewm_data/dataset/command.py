@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+
+from genolewm_data.inspect.command import inspect
 
 if TYPE_CHECKING:
     from genolewm_data.dataset.build import Built, OnProgress
@@ -21,23 +21,12 @@ _JOBS = click.option("--jobs", type=click.IntRange(min=1), default=1, show_defau
 _NO_PROGRESS = click.option("--no-progress", is_flag=True, help="Show no progress bar.")
 
 
-class _Dataset(click.Group):
-    """The group, with the subcommand that another module has."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        names = super().list_commands(ctx)
-        return sorted([*names, "inspect"]) if find_spec("genolewm_data.inspect") else names
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name == "inspect" and find_spec("genolewm_data.inspect"):
-            command: click.Command = import_module("genolewm_data.inspect.command").inspect
-            return command
-        return super().get_command(ctx, cmd_name)
-
-
-@click.group(cls=_Dataset)
+@click.group()
 def dataset() -> None:
     """Build, verify and describe releases of training data."""
+
+
+dataset.add_command(inspect)
 
 
 @dataset.command("build")
