@@ -48,17 +48,14 @@ def test_places_are_all_the_free_ones_and_no_others(text, footprint, low, high):
         for p in range(max(low, 2), min(high, len(text) - 2) - footprint + 1)
         if "N" not in text[max(0, p - 2) : p + footprint + 2]
     ]
-    chances = (np.arange(8 * max(len(free), 1)) + 0.5) / (8 * max(len(free), 1))
-    n = len(chances)
-    found = window.places(chances, np.full(n, footprint), np.full(n, low), np.full(n, high))
-    assert found.tolist() == (np.repeat(free, 8).tolist() if free else [-1] * n)
+    n = 8 * max(len(free), 1)
+    found = [window.free_place((i + 0.5) / n, footprint, low, high) for i in range(n)]
+    assert found == (np.repeat(free, 8).tolist() if free else [-1] * n)
 
 
 def test_uniform_words_reach_both_ends_of_a_room():
     window = EditableWindow(PLAIN, 10)
-    ends = uniform(np.array([0, (1 << 64) - 1], dtype=np.uint64))
-    bounds = (np.array([5, 5]), np.array([0, 0]), np.array([300, 300]))
-    assert window.places(ends, *bounds).tolist() == [10, 285]
+    assert [window.free_place(uniform(word), 5, 0, 300) for word in (0, (1 << 64) - 1)] == [10, 285]
 
 
 #          0         1         2         3

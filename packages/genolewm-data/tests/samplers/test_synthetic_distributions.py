@@ -1,16 +1,83 @@
-"""Synthetic edits have the distributions they promise (chi-square, fixed seeds)."""
+"""Synthetic edits have the distributions they promise.
+
+The draws are written down a second time, with arrays. These are fast enough to compare millions of them with the
+distributions (chi-square, fixed seeds), and the samplers must give the very same edits.
+"""
 
 from statistics import NormalDist
+from typing import NamedTuple
 
 import numpy as np
 import pytest
 
-from genolewm_data.samplers import EditableWindow, SlotWords
-from genolewm_data.samplers.synthetic import indel_draws, mnv_draws, snv_draws
+from genolewm_core.genome.variant import EditType, RelEdit
+from genolewm_data.samplers import EditableWindow, SlotWords, SyntheticIndel, SyntheticMnv, SyntheticSnv
 
 _SLOTS = 12_500  # 100,000 edits at a time
 _BINS = 48
 _GEOMETRIC = 0.5 ** np.arange(1, 16) / (1 - 0.5**15)
+
+_CDF = (1 - 0.5 ** np.arange(1, 16)) / (1 - 0.5**15)
+_TWO_BITS = 2 * np.arange(15, dtype=np.uint64)
+_LETTERS = np.frombuffer(b"ATCG", dtype=np.uint8)
+
+
+class Snvs(NamedTuple):
+    pos: np.ndarray
+    ref: np.ndarray
+    alt: np.ndarray
+
+
+class Indels(NamedTuple):
+    pos: np.ndarray
+    insertion: np.ndarray
+    size_bp: np.ndarray
+    bases: np.ndarray
+
+
+class Mnvs(NamedTuple):
+    pos: np.ndarray
+    size_bp: np.ndarray
+    alt: np.ndarray
+
+
+def uniform(words):
+    return (words >> np.uint64(11)) * 2.0**-53
+
+
+def places(words, footprint, low, high):
+    """Uniform in the one room [low, high)."""
+    return low + (uniform(words) * (high - low - footprint + 1)).astype(np.int64)
+
+
+def snv_draws(digits, words, low, high):
+    pos = places(words[:, 0], 1, low, high)
+    ref = digits[pos]
+    return Snvs(pos, ref, (ref + 1 + (uniform(words[:, 1]) * 3).astype(np.int64)) % 4)
+
+
+def indel_draws(digits, words, low, high):
+    insertion = words[:, 0] < np.uint64(1 << 63)
+    size = 1 + np.searchsorted(_CDF, uniform(words[:, 1]), side="right")
+    pos = places(words[:, 2], np.where(insertion, 1, 1 + size), low, high)
+    return Indels(pos, insertion, size, ((words[:, 3:4] >> _TWO_BITS) & np.uint64(3)).astype(np.int64))
+
+
+def mnv_draws(digits, words, low, high):
+    size = 2 + (uniform(words[:, 0]) * 7).astype(np.int64)
+    pos = places(words[:, 1], size, low, high)
+    outer = (uniform(words[:, 2]) * 9).astype(np.int64)
+    alt = ((words[:, 3:4] >> _TWO_BITS[:8]) & np.uint64(3)).astype(np.int64)
+    rows, last = np.arange(len(words)), size - 1
+    alt[:, 0] = (digits[pos] + 1 + outer // 3) % 4
+    alt[rows, last] = (digits[pos + last] + 1 + outer % 3) % 4
+    return Mnvs(pos, size, alt)
+
+
+def random_window(seed, window_bp):
+    rng = np.random.Generator(np.random.PCG64(seed))
+    digits = rng.integers(0, 4, window_bp)
+    return EditableWindow(_LETTERS[digits].tobytes().decode(), 64), digits
 
 
 def chi_square_p(observed, expected):
@@ -24,9 +91,7 @@ def chi_square_p(observed, expected):
 
 def p_values(n_edits, seed, window_bp=12_288):
     """p of every promise over `n_edits` edits of each kind, rounded up to whole batches."""
-    rng = np.random.Generator(np.random.PCG64(7))
-    text = "".join(np.array(list("ATCG"))[rng.integers(0, 4, window_bp)])
-    window = EditableWindow(text, 64)
+    _, digits = random_window(7, window_bp)
     words = SlotWords(seed)
     room = window_bp - 128
     counts, expected = {}, {"insertion length": _GEOMETRIC, "deletion length": _GEOMETRIC}
@@ -41,9 +106,10 @@ def p_values(n_edits, seed, window_bp=12_288):
 
     for number in range(-(-n_edits // (8 * _SLOTS))):
         part = words.of_window(number, _SLOTS)[:, 1:].reshape(-1, 8)
-        low, high = np.zeros(len(part), np.int64), np.full(len(part), window_bp)
-        snv, indel, mnv = (draw(window, part, low, high) for draw in (snv_draws, indel_draws, mnv_draws))
-        assert (snv.ref == window.digits[snv.pos]).all()
+        snv, indel, mnv = (
+            draw(digits, part, 64, window_bp - 64) for draw in (snv_draws, indel_draws, mnv_draws)
+        )
+        assert (snv.ref == digits[snv.pos]).all()
         assert (snv.ref != snv.alt).all()
         add_places("snv place", snv.pos, room)
         add("snv substitution", (snv.alt - snv.ref) % 4 - 1, 3)
@@ -57,8 +123,8 @@ def p_values(n_edits, seed, window_bp=12_288):
         rows = np.arange(len(part))
         last = mnv.size_bp - 1
         ends = (
-            (mnv.alt[:, 0] - window.digits[mnv.pos]) % 4,
-            (mnv.alt[rows, last] - window.digits[mnv.pos + last]) % 4,
+            (mnv.alt[:, 0] - digits[mnv.pos]) % 4,
+            (mnv.alt[rows, last] - digits[mnv.pos + last]) % 4,
         )
         assert min(int(end.min()) for end in ends) == 1
         add("mnv length", mnv.size_bp - 2, 7)
@@ -86,3 +152,29 @@ def test_synthetic_edits_match_their_distributions():
     p = p_values(200_000, seed=20_261_121)
     assert len(p) == 12
     assert min(p.values()) > 0.01, p
+
+
+def test_samplers_give_the_edits_that_arrays_give():
+    window, digits = random_window(8, 900)
+    text = window.text
+    words = SlotWords(3).of_window(5, 250)[:, 1:].reshape(-1, 8)
+    for low, high in ((0, 900), (300, 340)):
+        bounds = max(low, 64), min(high, 900 - 64)
+        snv, indel, mnv = (draw(digits, words, *bounds) for draw in (snv_draws, indel_draws, mnv_draws))
+        for i, row in enumerate(words.tolist()):
+            pos = int(snv.pos[i])
+            assert SyntheticSnv().propose(window, row, low, high) == RelEdit(
+                pos, EditType.SNV, text[pos], "ATCG"[snv.alt[i]]
+            )
+            pos, size = int(indel.pos[i]), int(indel.size_bp[i])
+            bases = "".join("ATCG"[digit] for digit in indel.bases[i, :size])
+            ref = text[pos] if indel.insertion[i] else text[pos : pos + 1 + size]
+            kind, alt = (EditType.INS, ref + bases) if indel.insertion[i] else (EditType.DEL, text[pos])
+            assert SyntheticIndel().propose(window, row, low, high) == RelEdit(pos, kind, ref, alt)
+            pos, size = int(mnv.pos[i]), int(mnv.size_bp[i])
+            alt = "".join("ATCG"[digit] for digit in mnv.alt[i, :size])
+            assert SyntheticMnv().propose(window, row, low, high) == RelEdit(
+                pos, EditType.MNV, text[pos : pos + size], alt
+            )
+    for sampler in (SyntheticSnv(), SyntheticIndel(), SyntheticMnv()):
+        assert sampler.propose(window, [(1 << 64) - 1] * 8, 300, 300) is None

@@ -93,21 +93,19 @@ def test_a_shard_that_cannot_be_used_is_an_error(shard, damage):
 def test_proposals_are_the_variants_of_the_stretch(places, low, size, seed):
     table = VariantTable.of(Variant("c", 1_001 + p, "A", "G") for p in places)
     window = EditableWindow("A" * 400, 10, "c", 1_000)
-    words = SlotWords(seed).of_window(0, 40)[:, 1]
-    bounds = np.full(40, low), np.full(40, low + size)
+    words = SlotWords(seed).of_window(0, 40)[:, 1].tolist()
     inside = {p for p in places if low <= p < low + size}
-    proposed = TableSampler("gnomad", table).propose(window, words, *bounds)
+    sampler = TableSampler("gnomad", table)
+    proposed = [sampler.propose(window, row, low, low + size) for row in words]
     assert {None if rel is None else rel.rel_pos for rel in proposed} <= (inside or {None})
     assert all(rel == RelEdit(rel.rel_pos, EditType.SNV, "A", "G") for rel in proposed if rel is not None)
 
 
 def test_every_variant_of_a_window_is_proposed_equally_often():
     table = VariantTable.of(Variant("c", 1_001 + 7 * p, "A", "G") for p in range(10))
-    words = SlotWords(5).of_window(0, 2_500)[:, 1:5].reshape(-1, 8)
-    bounds = np.zeros(10_000, np.int64), np.full(10_000, 400)
-    proposed = TableSampler("gnomad", table).propose(
-        EditableWindow("A" * 400, 10, "c", 1_000), words, *bounds
-    )
+    words = SlotWords(5).of_window(0, 2_500)[:, 1:5].reshape(-1, 8).tolist()
+    sampler, window = TableSampler("gnomad", table), EditableWindow("A" * 400, 10, "c", 1_000)
+    proposed = [sampler.propose(window, row, 0, 400) for row in words]
     counts = np.bincount([rel.rel_pos // 7 for rel in proposed])
     assert ((counts - 1_000) ** 2 / 1_000).sum() < 21.666  # chi-square, 9 degrees of freedom, p = 0.01
 
@@ -115,7 +113,4 @@ def test_every_variant_of_a_window_is_proposed_equally_often():
 def test_a_window_without_a_place_or_on_another_contig_has_none():
     sampler = TableSampler("gnomad", VariantTable.of([Variant("c", 5, "A", "G")]))
     for window in (EditableWindow("A" * 50, 2), EditableWindow("A" * 50, 2, "other", 0)):
-        assert sampler.propose(window, SlotWords(0).of_window(0, 2)[:, 1], *np.array([[0, 0], [50, 50]])) == [
-            None,
-            None,
-        ]
+        assert sampler.propose(window, [0] * 8, 0, 50) is None

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal, Protocol, get_args
 
 from genolewm_core.genome.alleles import BASES, Replacement, is_plain, shift_right, trim
 from genolewm_core.genome.variant import V1_MAX_LEN, RelEdit
-from genolewm_data.samplers.window import EditableWindow, Int64
-from genolewm_data.samplers.words import UInt64
+from genolewm_data.samplers.window import EditableWindow
 
 __all__ = ["SOURCES", "EditSource", "Refusal", "Sampler", "WindowEdit", "place"]
 
@@ -65,13 +65,13 @@ class Sampler(Protocol):
         """The source of every edit."""
         ...
 
-    def propose(self, window: EditableWindow, words: UInt64, low: Int64, high: Int64) -> list[RelEdit | None]:
-        """One edit for every row of words, inside [low, high) of the window.
+    def propose(self, window: EditableWindow, words: Sequence[int], low: int, high: int) -> RelEdit | None:
+        """An edit inside [low, high) of the window.
 
         Args:
-            window: where they will lie.
-            words: random words, uint64 (n, at least 4); the only source of chance.
-            low, high: int64 (n,), window coordinates, 0-based half-open.
+            window: where it will lie.
+            words: at least 4 random words of 64 bits; the only source of chance.
+            low, high: window coordinates, 0-based half-open.
 
         Returns:
             An edit, which `place` may still refuse, or None where the source has none there.

@@ -7,7 +7,7 @@ variants are then a slice that two binary searches find. Worker processes that a
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,8 +22,8 @@ from genolewm_core.errors import InputError
 from genolewm_core.genome.contigs import ContigTable
 from genolewm_core.genome.variant import V1_MAX_LEN, RelEdit, Variant, edit_type
 from genolewm_data.samplers.edit import EditSource
-from genolewm_data.samplers.window import EditableWindow, Int64
-from genolewm_data.samplers.words import UInt64, below
+from genolewm_data.samplers.window import EditableWindow
+from genolewm_data.samplers.words import below
 
 __all__ = ["ContigVariants", "TableSampler", "VariantTable"]
 
@@ -48,13 +48,9 @@ class ContigVariants:
 
     def between(self, start: int, end: int) -> tuple[int, int]:
         """First and one past the last variant whose REF begins in [start, end), 0-based half-open."""
-        first, last = self.at(np.array((start, end))).tolist()
+        # Of the table's own type: otherwise all of it is copied into the bounds' type first.
+        first, last = self.start.searchsorted(np.array((start, end), dtype=self.start.dtype)).tolist()
         return first, last
-
-    def at(self, places: Int64) -> npt.NDArray[np.intp]:
-        """How many variants begin before each of some places."""
-        # Of the table's own type: otherwise the whole table is copied into the places' type first.
-        return np.searchsorted(self.start, places.astype(self.start.dtype))
 
     def alleles_of(self, index: int) -> tuple[str, str]:
         """REF and ALT of a variant."""
@@ -139,22 +135,17 @@ class TableSampler:
     source: EditSource
     table: VariantTable
 
-    def propose(self, window: EditableWindow, words: UInt64, low: Int64, high: Int64) -> list[RelEdit | None]:
+    def propose(self, window: EditableWindow, words: Sequence[int], low: int, high: int) -> RelEdit | None:
         """See `Sampler.propose`."""
         held = None if window.contig is None else self.table.contigs.get(window.contig)
         if held is None:
-            return [None] * len(words)
-        first = held.at(low + window.start)
-        count = held.at(high + window.start) - first
-        chosen = first + below(words[:, 0], count)
-        edits: list[RelEdit | None] = []
-        for index, n in zip(chosen.tolist(), count.tolist(), strict=True):
-            if n <= 0:
-                edits.append(None)
-                continue
-            ref, alt = held.alleles_of(index)
-            edits.append(RelEdit(int(held.start[index]) - window.start, edit_type(ref, alt), ref, alt))
-        return edits
+            return None
+        first, last = held.between(low + window.start, high + window.start)
+        if first >= last:
+            return None
+        index = first + below(words[0], last - first)
+        ref, alt = held.alleles_of(index)
+        return RelEdit(int(held.start[index]) - window.start, edit_type(ref, alt), ref, alt)
 
 
 def _read(
@@ -223,7 +214,9 @@ def _short(alleles: Any) -> Any:
     return pc.less_equal(pc.binary_length(alleles), V1_MAX_LEN)
 
 
-def _columns(start: Int64, ref_len: npt.NDArray[np.uint8], joined: npt.NDArray[np.object_]) -> ContigVariants:
+def _columns(
+    start: npt.NDArray[np.int64], ref_len: npt.NDArray[np.uint8], joined: npt.NDArray[np.object_]
+) -> ContigVariants:
     order = np.argsort(start, kind="stable")
     joined = joined[order]
     lengths = np.fromiter((len(text) for text in joined), dtype=np.uint32, count=len(joined))

@@ -23,7 +23,6 @@ EDITS_PER_SLOT = 9
 WORDS_PER_EDIT = 8
 
 _BLOCK = 4  # words that Philox makes of one counter
-_LOW_BITS = np.uint64(11)
 
 
 class SlotWords:
@@ -71,11 +70,11 @@ class SlotWords:
         return np.asarray(self._philox.random_raw(n), dtype=np.uint64)
 
 
-def uniform(words: UInt64) -> npt.NDArray[np.float64]:
-    """Numbers in [0, 1) from the upper 53 bits of words; same shape."""
-    return np.asarray((words >> _LOW_BITS) * 2.0**-53)
+def uniform(word: int) -> float:
+    """A number in [0, 1) from the upper 53 bits of a word."""
+    return (word >> 11) * 2.0**-53
 
 
-def below(words: UInt64, n: int | npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """Whole numbers in [0, n) from words; 0 where n is 0. A number's chance is off by 2^-53 at most."""
-    return np.asarray(uniform(words) * n, dtype=np.int64)
+def below(word: int, n: int) -> int:
+    """A whole number in [0, n) from a word; 0 where n is 0. A number's chance is off by 2^-53 at most."""
+    return int(uniform(word) * n)

@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
-
 from genolewm_core.errors import ConfigError
 from genolewm_core.genome.alleles import Replacement
 from genolewm_core.genome.variant import RelEdit
@@ -122,8 +120,14 @@ class WindowTuples:
     tally: Counter[str]
 
 
+_ASKED = {source: f"asked.{source}" for source in SOURCES}
 _DRAWN = {source: f"drawn.{source}" for source in SOURCES}
+_FALLBACK_OF = {source: f"fallback.{source}" for source in SOURCES}
 _REFUSED = {reason: f"refused.{reason}" for reason in Refusal}
+
+
+_Refused = Callable[[WindowEdit], Refusal | None]
+"""Why an edit that lies in the window is not taken all the same."""
 
 
 class _Ask(NamedTuple):
@@ -241,7 +245,7 @@ class TupleBuilder:
         if self.haplotypes is None:
             return []
         share = self.options.haplotype_percent / 100
-        return [slot for slot in several if uniform(words[slot, _HEAD, _HAPLOTYPE_WORD]) < share]
+        return [slot for slot in several if uniform(int(words[slot, _HEAD, _HAPLOTYPE_WORD])) < share]
 
 
 class _Draw:
@@ -268,11 +272,10 @@ class _Draw:
         samples = {}
         for slot in slots if blocks else ():
             self.tally["asked.haplotype"] += 1
-            words = self.words[slot, _HEAD, _BLOCK_WORD : _BLOCK_WORD + 1]
-            sample = self._block(slot, blocks, words, ref)
+            sample = self._block(slot, blocks, [int(self.words[slot, _HEAD, _BLOCK_WORD])], ref)
             if sample is None:
                 further = self._more.again(self._number, slot, _HEAD, _FURTHER)[:, 0]
-                sample = self._block(slot, blocks, further, ref)
+                sample = self._block(slot, blocks, further.tolist(), ref)
             if sample is None:
                 self.tally["fallback.haplotype"] += 1
             else:
@@ -280,10 +283,10 @@ class _Draw:
         return samples
 
     def _block(
-        self, slot: int, blocks: Sequence[Block], words: UInt64, ref: WindowRef
+        self, slot: int, blocks: Sequence[Block], words: Sequence[int], ref: WindowRef
     ) -> TrainingTuple | None:
         """The first block that can be taken, whole."""
-        for index in dict.fromkeys(below(words, len(blocks)).tolist()):
+        for index in dict.fromkeys([below(word, len(blocks)) for word in words]):
             block = blocks[index]
             if self._held is not None and self._held.holds_block(block.keys):
                 self.tally[_REFUSED[Refusal.HELD_OUT]] += 1
@@ -306,8 +309,8 @@ class _Draw:
             return Refusal.OVERLAP if edit.change in taken else None
 
         leads = {}
-        for ask, proposed in zip(asks, self._propose(asks), strict=True):
-            edit = self._settle(ask, proposed, refused)
+        for ask in asks:
+            edit = self._settle(ask, refused)
             if edit is not None:
                 taken.add(edit.change)
                 leads[ask.slot] = edit
@@ -320,16 +323,16 @@ class _Draw:
         groups = {slot: [leads[slot]] for slot in several if slot in leads}
         asks = []
         for slot, (lead,) in groups.items():
-            before, *by_source = uniform(self.words[slot, :, _SOURCE_WORD]).tolist()
+            before, *by_source = map(uniform, self.words[slot, :, _SOURCE_WORD].tolist())
             low = lead.rel.rel_pos - int(before * options.spread_bp)
             low = max(0, min(low, self.window.length - options.spread_bp))
             asks += [
                 _Ask(slot, edit, options.mix.pick(by_source[edit - 1]), low, low + options.spread_bp)
                 for edit in range(2, several[slot] + 1)
             ]
-        for ask, proposed in zip(asks, self._propose(asks), strict=True):
+        for ask in asks:
             group = groups[ask.slot]
-            edit = self._settle(ask, proposed, partial(self._beside, group))
+            edit = self._settle(ask, partial(self._beside, group))
             if edit is not None:
                 group.append(edit)
         return {slot: self._cut(group, several[slot]) for slot, group in groups.items()}
@@ -349,60 +352,39 @@ class _Draw:
             group = group[: max(n for n in (1, *MULTI_EDITS) if n <= len(group))]
         return tuple(sorted(group, key=lambda edit: edit.change.start))
 
-    def _propose(self, asks: Sequence[_Ask]) -> list[RelEdit | None]:
-        """First proposals, all of a source at once."""
-        proposals: list[RelEdit | None] = [None] * len(asks)
-        rows_of: dict[EditSource, list[int]] = {}
-        for row, ask in enumerate(asks):
-            rows_of.setdefault(ask.source, []).append(row)
-        for source, rows in rows_of.items():
-            self.tally[f"asked.{source}"] += len(rows)
-            slots, edits, _, low, high = zip(*[asks[row] for row in rows], strict=True)
-            proposed = self._samplers[source].propose(
-                self.window,
-                self.words[slots, edits],
-                np.array(low, dtype=np.int64),
-                np.array(high, dtype=np.int64),
-            )
-            for row, rel in zip(rows, proposed, strict=True):
-                proposals[row] = rel
-        return proposals
-
-    def _settle(
-        self, ask: _Ask, proposed: RelEdit | None, refused: Callable[[WindowEdit], Refusal | None]
-    ) -> WindowEdit | None:
+    def _settle(self, ask: _Ask, refused: _Refused) -> WindowEdit | None:
         """The first proposal that can be taken: of the source that was asked, else a synthetic SNV."""
-        edit = None if proposed is None else self._taken(proposed, ask.source, refused)
+        slot, number, source, low, high = ask
+        self.tally[_ASKED[source]] += 1
+        sampler = self._samplers[source]
+        proposed = sampler.propose(self.window, self.words[slot, number].tolist(), low, high)
+        edit = None if proposed is None else self._taken(proposed, source, refused)
         if edit is not None:
             return edit
-        words = self._more.again(self._number, ask.slot, ask.edit, 2 * _FURTHER)
+        words = self._more.again(self._number, slot, number, 2 * _FURTHER).tolist()
         if proposed is not None:
-            edit = self._first(self._further(ask, ask.source, words[:_FURTHER]), ask.source, refused)
+            edit = self._further(ask, source, words[:_FURTHER], refused)
         if edit is None:
-            self.tally[f"fallback.{ask.source}"] += 1
-            edit = self._first(self._further(ask, _FALLBACK, words[_FURTHER:]), _FALLBACK, refused)
+            self.tally[_FALLBACK_OF[source]] += 1
+            edit = self._further(ask, _FALLBACK, words[_FURTHER:], refused)
         return edit
 
-    def _further(self, ask: _Ask, source: EditSource, words: UInt64) -> list[RelEdit | None]:
-        low, high = (np.full(len(words), bound, dtype=np.int64) for bound in (ask.low, ask.high))
-        return self._samplers[source].propose(self.window, words, low, high)
-
-    def _first(
-        self,
-        proposals: Iterable[RelEdit | None],
-        source: EditSource,
-        refused: Callable[[WindowEdit], Refusal | None],
+    def _further(
+        self, ask: _Ask, source: EditSource, words: Sequence[Sequence[int]], refused: _Refused
     ) -> WindowEdit | None:
-        for proposed in dict.fromkeys(proposals):
-            if proposed is not None:
+        """The first of some more proposals of a source that can be taken; none is looked at twice."""
+        sampler = self._samplers[source]
+        proposals = (sampler.propose(self.window, row, ask.low, ask.high) for row in words)
+        seen: set[RelEdit] = set()
+        for proposed in proposals:
+            if proposed is not None and proposed not in seen:
+                seen.add(proposed)
                 edit = self._taken(proposed, source, refused)
                 if edit is not None:
                     return edit
         return None
 
-    def _taken(
-        self, proposed: RelEdit, source: EditSource, refused: Callable[[WindowEdit], Refusal | None]
-    ) -> WindowEdit | None:
+    def _taken(self, proposed: RelEdit, source: EditSource, refused: _Refused) -> WindowEdit | None:
         """A proposal as it lies in the window, or None, which is counted."""
         placed = place(self.window, proposed, source)
         if isinstance(placed, WindowEdit):
