@@ -146,6 +146,8 @@ def test_the_bytes_do_not_depend_on_interruptions(world, built, tmp_path, point)
     with pytest.raises(Cut):
         build_release(world.config(), tmp_path / "cut", on_progress=cut)
     assert not (tmp_path / "cut").exists()
+    # A writer that is killed cannot take its temporary file away.
+    (tmp_path / ".cut.build" / "release" / "windows" / ".train-00001.parquet.1.tmp").write_bytes(b"half")
     stages = []
     build_release(world.config(), tmp_path / "cut", on_progress=lambda stage, done, of: stages.append(stage))
     assert "sources" not in stages  # that was finished

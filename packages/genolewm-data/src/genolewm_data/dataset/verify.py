@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from genolewm_core.errors import InputError
+from genolewm_core.errors import ConfigError, InputError
 from genolewm_core.jobs import Here, Processes
 from genolewm_data.dataset.build import OnProgress
 from genolewm_data.dataset.card import CARD, card
@@ -117,7 +117,7 @@ def _contents(folder: Path, manifest: ReleaseManifest, jobs: int, on_progress: O
         if read_held_sequence(folder / HELD_KMERS).digest != stated.training.sequence:
             yield f"{HELD_KMERS}: is not what {INTEGRITY} says"
         found = check_release(release, Here() if jobs == 1 else Processes(jobs), None, advance)
-    except InputError as error:
+    except (InputError, ConfigError) as error:
         yield f"{error.where or folder}: {error.what}"
         return
     for leak in (*found.leaks, *found.training.findings):

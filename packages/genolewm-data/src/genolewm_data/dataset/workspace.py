@@ -138,6 +138,9 @@ def _begin(space: Workspace, fingerprint: str, fresh: bool) -> None:
     if ours and not fresh:
         if space.taken and not before["replace"] and space.note("published") is None:
             raise _exists(space.target)
+        with writing(space.folder):
+            for path in space.release.rglob(".*"):  # what a killed writer has left
+                path.unlink()
         return
     if space.taken and not fresh:
         raise _exists(space.target)
