@@ -3,8 +3,9 @@
     python bench/data_tuples.py [--edits 10000000] [--windows 1500]
 
 First the distributions of synthetic edits of every kind are checked (chi-square, p above 0.01, fixed seed), as arrays
-that give the samplers' very edits, which is checked too. Then tuples of random windows of 12,288 bp with 40 variants each are built, and their targets laid out. No model runs,
-and no cached state is read. Seconds are of processor time, since the windows lie in memory.
+that give the samplers' very edits, which is checked too. Then tuples of random windows of 12,288 bp with 40 variants
+each are built, and their targets laid out. No model runs, and no cached state is read. Seconds are of processor time,
+since the windows lie in memory.
 """
 
 from __future__ import annotations
