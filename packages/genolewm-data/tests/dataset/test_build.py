@@ -287,6 +287,18 @@ REFUSALS = {
     "hold-outs of another assembly": (lambda world, folder: ["assembly=GRCh37"], "config-invalid"),
     "a file that is not there": (lambda world, folder: ["reference.path=none.fa"], "training-data-missing"),
     "no window": (lambda world, folder: ["windows.window_bp=60000"], "training-data-missing"),
+    "a corpus of records that are all too short": (
+        lambda world, folder: [
+            f"windows.corpus.{one}"
+            for one in (
+                f"folder={world.folder}/corpus",
+                "mix={mrna_evo2: 1}",
+                "margin_bp=9000",
+                "at_end=continue",
+            )
+        ],
+        "training-data-missing",
+    ),
     "an unknown hold-out to validate": (
         lambda world, folder: ["validation.holdouts=[chr22]"],
         "config-invalid",

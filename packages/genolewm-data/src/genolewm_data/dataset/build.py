@@ -41,6 +41,7 @@ from genolewm_data.release.integrity import INTEGRITY, SplitIntegrity
 from genolewm_data.release.manifest import MANIFEST, ReleaseFile, ReleaseManifest, SourceFile
 from genolewm_data.release.release import HOLDOUTS, Release, haplotype_file, variant_file
 from genolewm_data.release.sums import digest_of, files_of, write_sums
+from genolewm_data.release.windows import PLACED
 from genolewm_data.samplers import edge_margin
 
 __all__ = ["Built", "OnProgress", "build_release"]
@@ -99,6 +100,7 @@ def build_release(
         sources = space.once(
             "sources", lambda: digested(config, files, lambda n: on_progress("sources", n, len(files)))
         )
+        on_progress("hold-outs", 0, None)
         held = space.once("holdouts", lambda: hold_out(config, reference, space.release, _blocks(space)))
         place = Here() if jobs == 1 else Processes(jobs)
         windows = _windows(config, space, place, on_progress)
@@ -206,19 +208,32 @@ def _windows(
         for outcome in outcomes:
             space.finish(train_file(int(outcome.name)).replace("/", "-"), outcome.value())
             take(outcome.value())
-    if not total:
-        raise InputError(
-            "training-data-missing",
-            "There is no window to train on.",
-            where="windows",
-            expected="a window that is not held out and has enough bases",
-            found="; ".join(
-                f"{stage}: " + ", ".join(f"{reason} {n:,}" for reason, n in sorted(reasons.items()) if n)
-                for stage, reasons in sorted(left_out.items())
-            )[:400],
-            next_step="give other regions, shorter windows, or a larger corpus",
-        )
+    for name, n in _asked(config, total).items():
+        if n == 0:
+            raise _no_windows(name, left_out)
     return {"windows": dict(sorted(total.items())), "left_out": _some(left_out)}
+
+
+def _asked(config: DatasetConfig, total: Counter[str]) -> dict[str, int]:
+    """Windows of each of the two kinds that were asked for."""
+    given = {"placed": config.windows.placed, "corpus": config.windows.corpus}
+    found = {"placed": total[PLACED], "corpus": sum(total.values()) - total[PLACED]}
+    return {kind: n for kind, n in found.items() if given[kind] is not None}
+
+
+def _no_windows(kind: str, left_out: dict[str, Counter[str]]) -> InputError:
+    reasons = (
+        f"{stage}: " + ", ".join(f"{reason} {n:,}" for reason, n in counts.items())
+        for stage, counts in _some(left_out).items()
+    )
+    return InputError(
+        "training-data-missing",
+        "There is no window to train on.",
+        where=f"windows.{kind}",
+        expected="a window that is not held out and has enough bases",
+        found="; ".join(reasons)[:400] or "nothing to read",
+        next_step="give other regions, shorter windows, or a larger corpus",
+    )
 
 
 def _some(counted: dict[str, Counter[str]]) -> dict[str, dict[str, int]]:
