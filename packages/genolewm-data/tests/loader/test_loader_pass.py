@@ -52,13 +52,14 @@ def test_pooled_rows_are_those_of_the_edited_windows(release):
         for sample in np.flatnonzero(batch.tuple_window.numpy() == row).tolist():
             first, end = batch.edit_offset[sample : sample + 2].tolist()
             for k, e in enumerate(range(first, end), 1):
-                whole = states_of(backend, edited_after(batch, sample, k, text))
                 local = int(batch.step_branch[e]) - plan.branches[0]
                 begin = int(batch.first_tok[batch.step_branch[e]])
+                spans = batch.spans[batch.span_offset[e] : batch.span_offset[e + 1]].tolist()
+                # Nothing behind the last span can move a state.
+                n_tok = begin + max(alt_tok + n_alt for _, _, alt_tok, n_alt in spans)
+                whole = states_of(backend, edited_after(batch, sample, k, text)[: K * n_tok])
                 rows = packs[plan.pack[local]][plan.pack_first[local] :]
-                for ref_tok, n_ref, alt_tok, n_alt in batch.spans[
-                    batch.span_offset[e] : batch.span_offset[e + 1]
-                ].tolist():
+                for ref_tok, n_ref, alt_tok, n_alt in spans:
                     held = [ref_row[r] for r in range(ref_tok + 1, ref_tok + 1 + n_ref)]
                     assert prefix.rows.states[held] == pytest.approx(reference[ref_tok : ref_tok + n_ref])
                     found = rows[alt_tok : alt_tok + n_alt]
