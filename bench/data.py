@@ -1,15 +1,19 @@
 """Rates of preparing training data.
 
-    python bench/data.py --data DIR [--pairs N]
+    python bench/data.py --data DIR [--pairs N] [--only GROUP]
 
-Preparation of gnomAD and ClinVar shards is compared with pysam's bare iteration over the same file. The files in
-DIR, real but small, are repeated at rising positions until they are worth timing.
+`prepare`: preparation of gnomAD and ClinVar shards is compared with pysam's bare iteration over the same file, in one
+process and in up to two, and the most memory that one takes is measured. The files in DIR, real but small, are
+repeated at rising positions until they are worth timing, and for the `_large` figures until they are long.
 """
 
 from __future__ import annotations
 
 import argparse
 import gzip
+import json
+import subprocess
+import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -74,22 +78,52 @@ def prepare_ratio(make: Callable[[Path], tuple[Path, ShardInfo]], vcf: Path, pai
     return paired(bare, shard, check=check, pairs=pairs).summary()
 
 
-def prepare_figures(data: Path, pairs: int) -> dict[str, Any]:
-    """`prepare.gnomad_ratio` and `prepare.clinvar_ratio`, in one process and in two."""
-    figures: dict[str, Any] = {}
+_PEAK = """
+import sys
+from pathlib import Path
+from genolewm_data.prepare import make
+getattr(make, sys.argv[1])([Path(sys.argv[2])], sys.argv[3], Path(sys.argv[4]))
+status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+print(status["VmHWM"].split()[0])
+"""
+
+
+def peak_mb(maker: str, vcf: Path, release: str) -> float:
+    """Most resident memory of a process that prepares a shard, in MB (Linux)."""
     with tempfile.TemporaryDirectory() as folder:
-        gnomad = repeated(data / GNOMAD, 10, 2, Path(folder) / "gnomad.vcf.gz")
-        clinvar = repeated(data / CLINVAR, 1, 4, Path(folder) / "clinvar.vcf.gz")
-        for jobs, suffix in ((1, ""), (2, "_2_jobs")):
-            figures[f"prepare.gnomad_ratio{suffix}"] = prepare_ratio(
-                lambda output, jobs=jobs: gnomad_shard([gnomad], "v2.1.1", output, jobs=jobs), gnomad, pairs
-            )
-            figures[f"prepare.clinvar_ratio{suffix}"] = prepare_ratio(
-                lambda output, jobs=jobs: clinvar_shard([clinvar], "2016-09-10", output, jobs=jobs),
-                clinvar,
-                pairs,
-            )
+        command = [sys.executable, "-c", _PEAK, maker, str(vcf), release, folder]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return int(done.stdout) * 1024 / 1e6
+
+
+def prepare_figures(data: Path, pairs: int) -> dict[str, Any]:
+    """`prepare.gnomad_ratio`, `prepare.clinvar_ratio` and their likes: `_2_jobs`, `_large`; `prepare.*_peak_mb`."""
+    figures: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for size, copies in (("", ((10, 2), (1, 4))), ("_large", ((20, 6), (1, 22)))):
+            gnomad = repeated(data / GNOMAD, *copies[0], folder / f"gnomad{size}.vcf.gz")
+            clinvar = repeated(data / CLINVAR, *copies[1], folder / f"clinvar{size}.vcf.gz")
+            for jobs, suffix in ((1, size), (2, f"{size}_2_jobs")):
+                figures[f"prepare.gnomad_ratio{suffix}"] = prepare_ratio(
+                    lambda output, jobs=jobs, vcf=gnomad: gnomad_shard([vcf], "v2.1.1", output, jobs=jobs),
+                    gnomad,
+                    pairs,
+                )
+                figures[f"prepare.clinvar_ratio{suffix}"] = prepare_ratio(
+                    lambda output, jobs=jobs, vcf=clinvar: clinvar_shard(
+                        [vcf], "2016-09-10", output, jobs=jobs
+                    ),
+                    clinvar,
+                    pairs,
+                )
+            figures[f"prepare.gnomad_peak_mb{size}"] = peak_mb("gnomad_shard", gnomad, "v2.1.1")
+            figures[f"prepare.clinvar_peak_mb{size}"] = peak_mb("clinvar_shard", clinvar, "2016-09-10")
     return figures
+
+
+GROUPS: dict[str, Callable[[Path, int], dict[str, Any]]] = {"prepare": prepare_figures}
+"""What is measured: a name, and a function of the folder with the real files and the number of pairs."""
 
 
 def main() -> None:
@@ -99,8 +133,15 @@ def main() -> None:
     )
     parser.add_argument("--data", type=Path, required=True, help="folder with the real files")
     parser.add_argument("--pairs", type=int, default=5)
+    parser.add_argument("--only", choices=sorted(GROUPS), help="measure one group, and publish nothing")
     arguments = parser.parse_args()
-    publish("data", prepare_figures(arguments.data, arguments.pairs))
+    if arguments.only is not None:
+        print(json.dumps(GROUPS[arguments.only](arguments.data, arguments.pairs), sort_keys=True, indent=2))
+        return
+    figures: dict[str, Any] = {}
+    for measure in GROUPS.values():
+        figures |= measure(arguments.data, arguments.pairs)
+    publish("data", figures)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from __future__ import annotations
 import gzip
 import io
 import zlib
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -106,7 +106,7 @@ def unreadable(path: Path, what: str, **fields: str) -> InputError:
     return InputError("vcf-unreadable", f"The VCF {what}.", **fields)
 
 
-def _unpacked(path: Path, offset: int, end: int | None) -> Iterator[bytes]:
+def _unpacked(path: Path, offset: int, end: int | None) -> Generator[bytes, None, None]:
     with path.open("rb") as file:
         start = file.read(18)
         file.seek(offset >> 16)
