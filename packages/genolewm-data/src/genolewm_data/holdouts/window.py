@@ -53,6 +53,7 @@ class HeldOutOfWindow:
     def __init__(self, index: HeldOutIndex, contig: str, start: int, bases: str) -> None:
         self._held_out = index.held_out
         self._bases = WindowBases(contig, start, bases)
+        self._keys: dict[RelEdit, Variant | None] = {}
         self._start = start
         name, end = chromosome(contig), start + len(bases)
         self._touched = index.held_out.touches(contig, start, end)
@@ -70,9 +71,9 @@ class HeldOutOfWindow:
         if change.alt and change.end > change.start:
             if not (self._touched or self._any(change.start, change.end)):
                 return False
-            key = self._bases.key(edit)
+            key = self._key(edit)
         else:
-            key = self._bases.key(edit)
+            key = self._key(edit)
             if key is not None and not self._touched:
                 first = key.start - self._start
                 if not self._any(first, first + 1):
@@ -88,8 +89,14 @@ class HeldOutOfWindow:
         """Whether two of the edits are of one held-out block."""
         if not self.has_blocks:
             return False
-        keys = [key for edit in edits if (key := self._bases.key(edit)) is not None]
+        keys = [key for edit in edits if (key := self._key(edit)) is not None]
         return bool(self._held_out.holding_together(keys))
+
+    def _key(self, edit: RelEdit) -> Variant | None:
+        """The edit's key; a tuple's edits are asked about again with each that joins them."""
+        if edit not in self._keys:
+            self._keys[edit] = self._bases.key(edit)
+        return self._keys[edit]
 
     def _any(self, start: int, end: int) -> bool:
         """Whether a held-out variant begins in [start, end) of the window."""

@@ -361,7 +361,7 @@ class _Draw:
         edit = None if proposed is None else self._taken(proposed, source, refused)
         if edit is not None:
             return edit
-        words = self._more.again(self._number, slot, number, 2 * _FURTHER).tolist()
+        words = self._more.again(self._number, slot, number, 2 * _FURTHER)
         if proposed is not None:
             edit = self._further(ask, source, words[:_FURTHER], refused)
         if edit is None:
@@ -369,12 +369,10 @@ class _Draw:
             edit = self._further(ask, _FALLBACK, words[_FURTHER:], refused)
         return edit
 
-    def _further(
-        self, ask: _Ask, source: EditSource, words: Sequence[Sequence[int]], refused: _Refused
-    ) -> WindowEdit | None:
+    def _further(self, ask: _Ask, source: EditSource, words: UInt64, refused: _Refused) -> WindowEdit | None:
         """The first of some more proposals of a source that can be taken; none is looked at twice."""
         sampler = self._samplers[source]
-        proposals = (sampler.propose(self.window, row, ask.low, ask.high) for row in words)
+        proposals = (sampler.propose(self.window, row.tolist(), ask.low, ask.high) for row in words)
         seen: set[RelEdit] = set()
         for proposed in proposals:
             if proposed is not None and proposed not in seen:
