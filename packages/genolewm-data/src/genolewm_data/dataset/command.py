@@ -12,7 +12,8 @@ import click
 from genolewm_data.inspect.command import inspect
 
 if TYPE_CHECKING:
-    from genolewm_data.dataset.build import Built, OnProgress
+    from genolewm_data.dataset.build import Built
+    from genolewm_data.dataset.stages import OnProgress
 
 __all__ = ["dataset"]
 

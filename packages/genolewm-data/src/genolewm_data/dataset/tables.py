@@ -28,7 +28,7 @@ from genolewm_data.holdouts.intervals import chromosome
 from genolewm_data.prepare.changes import label_changes
 from genolewm_data.prepare.shard import read_shard_info
 
-__all__ = ["HeldRows", "Reach", "changed_labels", "haplotypes_in", "write_variants"]
+__all__ = ["HeldRows", "Reach", "changed_labels", "haplotypes_in", "within", "write_variants"]
 
 _COLUMNS = {
     "gnomad": ("chrom", "pos", "ref", "alt", "af"),

@@ -74,7 +74,7 @@ def _wanted(
 ) -> Iterator[tuple[str, _Wanted]]:
     """Hold-outs to make windows of, and what says that a window is one."""
     margin = edge_margin(config.edits.radius_tok)
-    names = config.validation.holdouts or _DEFAULT
+    names = _DEFAULT if config.validation.holdouts is None else config.validation.holdouts
     for name in names:
         if name == CLINVAR and config.holdouts.clinvar is not None:
             found = labelled(config.holdouts.clinvar, EVALUATION, reference.contigs)

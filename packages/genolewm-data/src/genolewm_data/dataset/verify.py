@@ -8,9 +8,9 @@ from typing import Any
 
 from genolewm_core.errors import ConfigError, InputError
 from genolewm_core.jobs import Here, Processes
-from genolewm_data.dataset.build import OnProgress
 from genolewm_data.dataset.card import CARD, card
 from genolewm_data.dataset.checking import check_release
+from genolewm_data.dataset.stages import OnProgress
 from genolewm_data.holdouts.sequence_file import read_held_sequence
 from genolewm_data.release.integrity import INTEGRITY, SplitIntegrity
 from genolewm_data.release.manifest import MANIFEST, ReleaseManifest
@@ -30,7 +30,7 @@ def verify_release(
     Args:
         folder: of the release.
         jobs: processes.
-        on_progress: see `build.OnProgress`.
+        on_progress: see `stages.OnProgress`.
 
     Raises:
         InputError: `dataset-invalid`, when there is no manifest or no list of digests that can be read.
