@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import multiprocessing
 import os
 import statistics
 import tempfile
@@ -23,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pysam
@@ -184,15 +186,36 @@ def loader(dataset: GenoLeWMDataset, n_workers: int) -> DataLoader[TrainingBatch
     return DataLoader(dataset, batch_size=None, num_workers=n_workers)
 
 
-def rate(dataset: GenoLeWMDataset, n_workers: int) -> float:
-    """Tuples a second of an epoch."""
+@dataclass(frozen=True)
+class Run:
+    """A stretch of an epoch.
+
+    Attributes:
+        per_s: tuples that arrived in a second.
+        worker_s, main_s: processor seconds of all workers and of the main process for a tuple.
+    """
+
+    per_s: float
+    worker_s: float
+    main_s: float
+
+
+def run(dataset: GenoLeWMDataset, n_workers: int) -> Run:
+    """Read most of an epoch: not the first batches, and not the last ones, when workers have nothing left to do."""
     batches = iter(loader(dataset, n_workers))
-    # What the other workers made meanwhile arrives at once, and is not counted either.
+    workers = [psutil.Process(child.pid) for child in multiprocessing.active_children()]
+    assert len(workers) == n_workers
     for _ in range(3 * n_workers):
         next(batches)
-    started = time.perf_counter()
-    n = sum(batch.n_tuples for batch in batches)
-    return n / (time.perf_counter() - started)
+    assert dataset.n_steps is not None
+    before = sum(sum(worker.cpu_times()[:2]) for worker in workers)
+    started, main = time.perf_counter(), time.process_time()
+    n = sum(next(batches).n_tuples for _ in range(dataset.n_steps - 6 * n_workers))
+    seconds, main = time.perf_counter() - started, time.process_time() - main
+    used = sum(sum(worker.cpu_times()[:2]) for worker in workers) - before
+    for _ in batches:
+        pass
+    return Run(n / seconds, used / n, main / n)
 
 
 def alone(dataset: GenoLeWMDataset) -> tuple[float, Counter[str]]:
@@ -225,12 +248,12 @@ def measure(
     dataset = GenoLeWMDataset(release, epochs=1, states=Cached(folder / "states"), encoding=ENCODING)
     check(dataset)
     load_before = os.getloadavg()[0]
-    rates: dict[int, list[float]] = {1: [], 2: []}
+    runs: dict[int, list[Run]] = {1: [], 2: []}
     for _ in range(arguments.repeats):
-        for n_workers, found in rates.items():
-            found.append(rate(dataset, n_workers))
+        for n_workers, found in runs.items():
+            found.append(run(dataset, n_workers))
     processor, tally = alone(dataset)
-    one, two = (statistics.median(rates[n]) for n in (1, 2))
+    one, two = (statistics.median(found.per_s for found in runs[n]) for n in (1, 2))
     return {
         "windows": len(windows),
         "real_windows": arguments.data is not None,
@@ -240,13 +263,21 @@ def measure(
         "loader.tuples_per_s": one,
         "target_tuples_per_s": TARGET,
         "meets_target": one >= TARGET,
-        "one_worker": spread(rates[1]),
-        "two_workers": spread(rates[2]),
         "two_over_twice_one": two / (2 * one),
-        "tuples_per_processor_s": processor,
-        "load_before": load_before,
+        "workers": {str(n): figures(found) for n, found in runs.items()},
+        "tuples_per_processor_s_without_workers": processor,
+        "load": {"before": load_before, "after": os.getloadavg()[0]},
         "mix": realised_mix(tally),
         "tally": dict(sorted(tally.items())),
+    }
+
+
+def figures(runs: list[Run]) -> dict[str, Any]:
+    """Of all runs with a number of workers. Processor seconds are what a busy machine changes least."""
+    return {
+        "tuples_per_s": spread([found.per_s for found in runs]),
+        "tuples_per_worker_processor_s": spread([1 / found.worker_s for found in runs]),
+        "main_processor_us_per_tuple": spread([1e6 * found.main_s for found in runs]),
     }
 
 
