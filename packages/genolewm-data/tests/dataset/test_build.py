@@ -187,6 +187,14 @@ def test_a_build_that_was_cut_off_behind_its_publication_is_finished(world, tmp_
     assert not list(tmp_path.glob(".*"))
 
 
+def test_a_release_with_a_leak_is_not_published(world, tmp_path, monkeypatch):
+    # As if copies of held-out sequence were not looked for while windows are made.
+    monkeypatch.setattr("genolewm_data.dataset.windows.LEAST_INFORMATIVE", 1 << 30)
+    found = refused("holdout-leak", world.config(), tmp_path / "release")
+    assert "of its k-mers with secret" in found.found
+    assert not (tmp_path / "release").exists()
+
+
 SMALL = (
     "windows.corpus=null",
     "variants={}",

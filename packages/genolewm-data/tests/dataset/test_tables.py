@@ -1,7 +1,7 @@
 """Which variants some windows reach, against a comparison of each with each."""
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from genolewm_core.genome.contigs import ContigTable
@@ -16,6 +16,7 @@ from .conftest import candidates, write_shard
 spans = st.lists(st.tuples(st.integers(0, 60), st.integers(1, 20)).map(lambda one: (one[0], one[0] + one[1])))
 
 
+@settings(deadline=None)
 @given(spans, st.lists(st.tuples(st.integers(0, 90), st.integers(1, 3)), min_size=1))
 def test_a_stretch_is_reached_when_some_window_holds_it_or_windows_overlap_around_it(windows, stretches):
     reach = Reach({"1": windows})
@@ -43,6 +44,7 @@ variants = st.builds(
 )
 
 
+@settings(deadline=None)
 @given(
     st.lists(variants, min_size=1, max_size=20),
     st.lists(variants, max_size=8),
