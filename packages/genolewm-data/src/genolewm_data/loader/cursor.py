@@ -15,7 +15,7 @@ class Cursor:
     brings it back.
 
     Attributes:
-        stream: names the release, the options, the seed and the sizes of batches and of the job.
+        stream: names the release, the options, the seed, the epochs and the sizes of batches and of the job.
         step: number of the next step, from 0.
     """
 
@@ -35,5 +35,5 @@ class Cursor:
                 where="start",
                 expected=stream[:16],
                 found=f"{self.stream[:16]}, step {self.step}",
-                next_step="go on with the same release, options, batch size and number of ranks, or start anew",
+                next_step="go on with the same release, options, epochs, batch size and number of ranks, or start anew",
             )

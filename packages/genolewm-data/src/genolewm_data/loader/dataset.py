@@ -85,7 +85,7 @@ class GenoLeWMDataset(IterableDataset[TrainingBatch]):
                 expected="at least one window of the split train",
                 next_step="build a release of more sequence",
             )
-        self._stream = _identity(release, self.options, self._shares)
+        self._stream = _identity(release, self.options, self._shares, epochs)
         if start is not None:
             start.check(self._stream)
         self._start = 0 if start is None else start.step
@@ -147,8 +147,10 @@ class GenoLeWMDataset(IterableDataset[TrainingBatch]):
         return {**self.__dict__, "_builder": None}
 
 
-def _identity(release: Release, options: TupleOptions, shares: Shares) -> str:
+def _identity(release: Release, options: TupleOptions, shares: Shares, epochs: int | None) -> str:
     document = {
+        # Behind a last step that was cut short there is no further one.
+        "epochs": epochs,
         "release": release.manifest.digest,
         "options": asdict(options),
         "windows_per_batch": shares.windows_per_batch,
