@@ -101,7 +101,7 @@ def prepare_figures(data: Path, pairs: int) -> dict[str, Any]:
     figures: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        for size, copies in (("", ((10, 2), (1, 4))), ("_large", ((20, 6), (1, 22)))):
+        for size, copies in (("", ((10, 2), (1, 4))), ("_large", ((10, 6), (1, 12)))):
             gnomad = repeated(data / GNOMAD, *copies[0], folder / f"gnomad{size}.vcf.gz")
             clinvar = repeated(data / CLINVAR, *copies[1], folder / f"clinvar{size}.vcf.gz")
             for jobs, suffix in ((1, size), (2, f"{size}_2_jobs")):
