@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
 
 from genolewm_core.artifacts.atomic import write_atomic
 from genolewm_core.artifacts.manifest import canonical_json
@@ -67,7 +69,8 @@ class ReleaseManifest:
         assembly: of the placed windows and of all variants, GRCh37 or GRCh38.
         window_bp: bases of a window.
         options: of the tuples, as `TupleOptions` takes them, with `mix` as source to weight.
-        windows: split to the number of its windows by where they are from: `placed`, or a config of the corpus.
+        windows: split to the number of its windows: of training by where they are from (`placed`, or a config of the
+            corpus), of validation by the hold-out that they are for.
         left_out: what was not taken, by stage and reason: windows, variants, haplotypes.
         config: all that the maker was asked, with names of files instead of paths.
         holdouts: digest of the hold-outs.
@@ -113,15 +116,13 @@ class ReleaseManifest:
             InputError: `dataset-invalid`, when it is missing, malformed or of a later version.
         """
         try:
-            raw = json.loads((folder / MANIFEST).read_bytes())
-            version = raw["schema_version"]
+            text = (folder / MANIFEST).read_bytes()
+            version = json.loads(text)["schema_version"]
             if version.split(".")[0] == SCHEMA_VERSION.split(".")[0]:
-                odd = set(raw) ^ {field.name for field in fields(cls)}
-                if odd:
-                    raise KeyError(", ".join(sorted(odd)))
-                raw["sources"] = tuple(SourceFile(**source) for source in raw["sources"])
-                raw["files"] = tuple(ReleaseFile(**file) for file in raw["files"])
-                return cls(**raw)
+                return TypeAdapter(cls).validate_json(text, strict=True, extra="forbid")
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            raise _invalid(folder, f"{'.'.join(map(str, first['loc']))}: {first['msg']}"[:120]) from None
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise _invalid(folder, f"{type(error).__name__}: {error}"[:120]) from None
         raise _invalid(folder, f"schema version {version}")
