@@ -29,7 +29,7 @@ def test_windows_by_number(tmp_path):
     assert write_windows(tmp_path / "a.parquet", ((window, "") for window in given[:cut])) == cut
     write_windows(tmp_path / "b.parquet", ((window, "chr21") for window in given[cut:]))
     table = pickle.loads(pickle.dumps(WindowTable([tmp_path / "a.parquet", tmp_path / "b.parquet"])))
-    assert table.group_first == [0, GROUP_ROWS, cut, len(given)]
+    assert table.group_first == [0, GROUP_ROWS, cut, cut + GROUP_ROWS, len(given)]
     assert list(table) == given
     assert table.holdouts() == [""] * cut + ["chr21"] * (len(given) - cut)
     with pytest.raises(IndexError):
