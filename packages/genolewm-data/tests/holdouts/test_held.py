@@ -26,7 +26,9 @@ HELD = HeldOut(
         "gene": Intervals.of({"chr1": [(100, 200)]}),
         "both": Intervals.of({"chr1": [(190, 300)]}),
     },
-    variants={"clinvar": frozenset(variants("chr2:50:A:G", "chr2:1004:T:TCA", "chr2:60:C:T"))},
+    variants={
+        "clinvar": frozenset(variants("chr2:50:A:G", "chr2:1004:T:TCA", "chr2:60:C:T", "chr2:80:ACG:CCT"))
+    },
     blocks={"panel": frozenset([variants("chr3:10:A:G", "chr3:20:C:T", "chr3:30:G:GA")])},
 )
 HOLDOUTS = Holdouts({"GRCh38": HELD}, ("GENE",), {"genes.gff3.gz": "ab"})
@@ -76,6 +78,10 @@ def test_windows(contig, start, end, names):
         ("chr1:100:AC:A", ("gene",)),
         ("chr21:1:A:G", ("chr21",)),
         ("chr3:10:A:G", ()),
+        ("chr2:80:ACG:CCT", ("clinvar",)),
+        ("chr2:79:TACG:GCCT", ("clinvar",)),  # the held-out change is inside
+        ("chr2:80:A:C", ()),  # a part of a held-out change is another one
+        ("chr2:80:ACG:CTG", ()),
     ],
 )
 def test_variants(variant, names):
@@ -91,6 +97,9 @@ def test_variants(variant, names):
         (("chr3:10:A:G", "3:30:G:GA"), ("panel",), True),
         (("chr3:30:G:GA", "chr3:5:A:C", "chr3:20:C:T"), ("panel",), True),
         (("chr3:10:A:G", "3:10:A:G"), (), False),
+        (("chr2:80:A:C", "chr2:82:G:T"), ("clinvar",), True),  # together the held-out substitution
+        (("chr2:79:TA:CC", "chr2:82:G:T"), ("clinvar",), True),
+        (("chr2:80:A:C", "chr2:82:G:A"), (), False),
         (("chr3:10:A:G", "chr2:50:A:G"), (), True),  # one of the two is held out alone
     ],
 )

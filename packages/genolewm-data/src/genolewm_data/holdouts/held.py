@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -53,11 +53,26 @@ class HeldOut:
 
     def __post_init__(self) -> None:
         index: dict[Variant, list[tuple[str, Block]]] = {}
+        for name, block in self._together():
+            for key in block:
+                index.setdefault(key, []).append((name, block))
+        object.__setattr__(self, "_blocks_of", index)
+
+    def _together(self) -> Iterator[tuple[str, Block]]:
+        """The blocks, and every variant that substitutes several bases as a block of its single ones."""
         for name, blocks in self.blocks.items():
             for block in blocks:
-                for key in block:
-                    index.setdefault(key, []).append((name, block))
-        object.__setattr__(self, "_blocks_of", index)
+                yield name, block
+        for name, held in self.variants.items():
+            for key in held:
+                _, *singles = parts(key)
+                if len(singles) > 1:
+                    yield name, tuple(singles)
+
+    @property
+    def block_keys(self) -> Iterable[Variant]:
+        """Every variant that is held out together with others, each once."""
+        return self._blocks_of.keys()
 
     def touches(self, contig: str, start: int, end: int) -> bool:
         """Whether some base of [start, end), 0-based half-open, is held out."""
@@ -80,12 +95,15 @@ class HeldOut:
     def holding(self, variant: Variant) -> tuple[str, ...]:
         """Names of the hold-outs that a normalised variant lies in, or is one of.
 
-        A substitution of several bases is held out with each of its single ones.
+        A substitution of several bases is held out with each of its single ones, and with any two that are held
+        out together.
         """
         keys = tuple(parts(key_of(variant)))
-        return self.touched(variant.chrom, variant.start, variant.end) + tuple(
+        names = self.touched(variant.chrom, variant.start, variant.end) + tuple(
             name for name, held in self.variants.items() if any(key in held for key in keys)
         )
+        together = self.holding_together([variant]) if len(keys) > 1 else ()
+        return names + tuple(name for name in together if name not in names)
 
     def holds_edit(self, window: ReferenceWindow, edit: RelEdit) -> bool:
         """Whether an edit of a window may not be trained on, however it is spelled.
@@ -100,9 +118,12 @@ class HeldOut:
         return any(map(self.holds, variants)) or bool(self.holding_together(variants))
 
     def holding_together(self, variants: Sequence[Variant]) -> tuple[str, ...]:
-        """Names of the hold-outs one of whose blocks has two or more of these normalised variants."""
+        """Names of the hold-outs one of whose blocks has two or more of these normalised variants.
+
+        A held-out substitution of several bases is a block of its single ones.
+        """
         shared: Counter[tuple[str, Block]] = Counter()
-        for key in {key_of(variant) for variant in variants}:
+        for key in {part for variant in variants for part in parts(key_of(variant))}:
             shared.update(self._blocks_of.get(key, ()))
         return tuple(sorted({name for (name, _), count in shared.items() if count > 1}))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
+from itertools import chain
 
 import numpy as np
 
@@ -25,8 +26,10 @@ class HeldOutIndex:
 
     def __init__(self, held_out: HeldOut) -> None:
         self.held_out = held_out
-        self.variants = _Starts(key for held in held_out.variants.values() for key in held)
-        self.blocks = _Starts(key for held in held_out.blocks.values() for block in held for key in block)
+        alone = (key for held in held_out.variants.values() for key in held)
+        # A substitution of several bases may have two of a block.
+        self.variants = _Starts(chain(alone, held_out.block_keys))
+        self.blocks = _Starts(held_out.block_keys)
 
     def of_window(self, contig: str, start: int, bases: str) -> HeldOutOfWindow:
         """What is held out of the edits of a window.
