@@ -239,6 +239,36 @@ def test_what_is_in_the_way_is_refused(world, tmp_path):
     assert not list(tmp_path.glob(".*"))
 
 
+@pytest.mark.parametrize("fresh", [False, True])
+def test_what_is_no_release_is_never_replaced(world, tmp_path, fresh):
+    output = tmp_path / "thesis"
+    output.mkdir()
+    (output / "chapter").write_text("ten years")
+    found = refused("output-exists", world.config(*SMALL), output, fresh=fresh)
+    assert "no release" in found.what
+    output.rename(tmp_path / "elsewhere")
+    output.write_text("a file")
+    refused("output-exists", world.config(*SMALL), output, fresh=fresh)
+    assert output.read_text() == "a file"
+    assert [path.name for path in (tmp_path / "elsewhere").iterdir()] == ["chapter"]
+    assert not list(tmp_path.glob(".*"))
+
+
+@pytest.mark.parametrize("fresh", [False, True])
+def test_what_took_the_name_during_a_build_is_not_replaced(world, tmp_path, fresh):
+    output = tmp_path / "release"
+
+    def take(stage, done, of):
+        if stage == "tables":
+            output.mkdir()
+            (output / "chapter").write_text("ten years")
+
+    refused("output-exists", world.config(*SMALL), output, fresh=fresh, on_progress=take)
+    assert (output / "chapter").read_text() == "ten years"
+    output.rename(tmp_path / "elsewhere")
+    build_release(world.config(*SMALL), output)
+
+
 def test_a_source_that_changes_is_refused(world, tmp_path):
     output = tmp_path / "release"
     path = world.folder / "holdouts.json"

@@ -18,7 +18,8 @@ from typing import Any, Protocol
 from genolewm_core.artifacts.atomic import flush, write_atomic, writing
 from genolewm_core.artifacts.lock import lock_or_refuse
 from genolewm_core.artifacts.manifest import canonical_json
-from genolewm_core.errors import ConfigError
+from genolewm_core.errors import ConfigError, InputError
+from genolewm_data.release.manifest import ReleaseManifest
 
 __all__ = ["Notes", "Workspace", "workspace"]
 
@@ -59,6 +60,36 @@ class Workspace:
         """Whether something is there under the release's name; an empty folder is nothing."""
         return self.target.exists() and not (self.target.is_dir() and not any(self.target.iterdir()))
 
+    def refuse_taken(self, *, replace: bool) -> None:
+        """See that what has the release's name may go.
+
+        Args:
+            replace: whether a release may; nothing else ever does.
+
+        Raises:
+            ConfigError: `output-exists`.
+        """
+        if not self.taken:
+            return
+        try:
+            ReleaseManifest.read(self.target)
+        except InputError:
+            raise ConfigError(
+                "output-exists",
+                "What has the release's name is no release that can be read, and is left as it is.",
+                where=str(self.target),
+                expected="nothing, an empty folder, or with --fresh a release to replace",
+                found="a folder of other things" if self.target.is_dir() else "a file",
+                next_step="choose another --output, or move it out of the way yourself",
+            ) from None
+        if not replace:
+            raise ConfigError(
+                "output-exists",
+                "The release exists already.",
+                where=str(self.target),
+                next_step="choose another --output, or replace it with --fresh",
+            )
+
     def note(self, name: str) -> Any:
         """What a finished stage has noted; None of one that is not finished."""
         try:
@@ -80,8 +111,10 @@ class Workspace:
         """Give the release its name.
 
         Raises:
+            ConfigError: `output-exists`, when something else has taken it since the build began.
             ResourceError: `output-unwritable`.
         """
+        self.refuse_taken(replace=json.loads((self.folder / _RUN).read_bytes())["replace"])
         self.finish("published", {"digest": digest})
         old = self.folder / "replaced"
         with writing(self.target):
@@ -136,14 +169,13 @@ def _begin(space: Workspace, fingerprint: str, fresh: bool) -> None:
         before = None
     ours = before is not None and before["fingerprint"] == fingerprint
     if ours and not fresh:
-        if space.taken and not before["replace"] and space.note("published") is None:
-            raise _exists(space.target)
+        if space.note("published") is None:
+            space.refuse_taken(replace=before["replace"])
         with writing(space.folder):
             for path in space.release.rglob(".*"):  # what a killed writer has left
                 path.unlink()
         return
-    if space.taken and not fresh:
-        raise _exists(space.target)
+    space.refuse_taken(replace=fresh)
     if before is not None and not fresh:
         raise ConfigError(
             "resume-conflict",
@@ -157,12 +189,3 @@ def _begin(space: Workspace, fingerprint: str, fresh: bool) -> None:
         for name in ("notes", "release/windows", "release/variants", "release/haplotypes"):
             (space.folder / name).mkdir(parents=True)
     write_atomic(run, canonical_json({"fingerprint": fingerprint, "replace": fresh}))
-
-
-def _exists(target: Path) -> ConfigError:
-    return ConfigError(
-        "output-exists",
-        "The release exists already.",
-        where=str(target),
-        next_step="choose another --output, or replace it with --fresh",
-    )
