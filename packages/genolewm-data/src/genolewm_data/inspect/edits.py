@@ -16,8 +16,9 @@ from genolewm_core.genome.contigs import ContigTable
 from genolewm_core.genome.variant import EditType, Variant
 from genolewm_data.holdouts.held import WHOLE_CONTIG
 from genolewm_data.holdouts.keys import WindowBases
+from genolewm_data.inspect.assembly import refuse_other_assembly
 from genolewm_data.inspect.spread import Spread
-from genolewm_data.release.release import Release
+from genolewm_data.release.release import SPLITS, Release
 from genolewm_data.samplers import EditableWindow, WindowEdit
 from genolewm_data.samplers.synthetic import MAX_EVENT_BP
 from genolewm_data.tuples import TrainingTuple, WindowRef
@@ -126,6 +127,8 @@ def gather_edits(
         table = ContigTable(dict.fromkeys(contigs, WHOLE_CONTIG[1]))
         table.assembly = release.manifest.assembly
         genes = Annotation.read(annotation, table)
+        tables = (release.windows(split) for split in SPLITS)
+        refuse_other_assembly(annotation, genes.transcripts, tables, release.manifest.assembly)
     builder = release.builder()
     counts = _Counts(genes)
     windows = release.windows("train")
