@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import os
+import pathlib
 import pickle
 import shutil
 
@@ -159,13 +161,48 @@ def rewrite_holdouts(folder):
     return [str(path)]
 
 
-CHANGES = [damage, lose, add, rewrite_card, rewrite_report, rewrite_kmers, rewrite_holdouts]
+def link_to_nothing(folder):
+    path = folder / "windows" / "train-00002.parquet"
+    path.unlink()
+    path.symlink_to("gone.parquet")
+    (folder / "more").symlink_to(folder / "windows")
+    return ["more", "windows/train-00002.parquet"]
+
+
+def put_a_pipe(folder):
+    (folder / "data_card.md").unlink()
+    os.mkfifo(folder / "data_card.md")
+    return ["data_card.md"]
+
+
+CHANGES = [
+    link_to_nothing,
+    put_a_pipe,
+    damage,
+    lose,
+    add,
+    rewrite_card,
+    rewrite_report,
+    rewrite_kmers,
+    rewrite_holdouts,
+]
 
 
 @pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.__name__)
 def test_a_changed_file_is_named(copy, change):
     named = change(copy)
     assert [problem.split(": ")[0] for problem in verify_release(copy)] == named
+
+
+def test_a_file_that_cannot_be_read_is_named(copy, monkeypatch):
+    def refused(self, *args, **options):
+        if self.name == "train-00002.parquet":
+            raise PermissionError(13, "Permission denied")
+        return opened(self, *args, **options)
+
+    opened = pathlib.Path.open
+    monkeypatch.setattr(pathlib.Path, "open", refused)
+    assert verify_release(copy) == ["windows/train-00002.parquet: cannot be read: Permission denied"]
 
 
 def test_the_commands(built, copy):

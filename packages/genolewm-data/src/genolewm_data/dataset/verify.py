@@ -83,10 +83,11 @@ def _files(folder: Path, manifest: ReleaseManifest, on_progress: OnProgress) -> 
     listed = {file.path: file for file in manifest.files}
     there = files_of(folder)
     for number, path in enumerate(there):
-        digest = digest_of(folder / path)
+        digest, problem = _digested(folder / path)
         on_progress("files", number + 1, len(there))
-        if (folder / path).is_symlink():
-            yield f"{path}: is a link"
+        if digest is None:
+            yield f"{path}: {problem}"
+            continue
         if path not in sums:
             yield f"{path}: is not in {SUMS}"
         elif sums[path] != digest:
@@ -99,6 +100,18 @@ def _files(folder: Path, manifest: ReleaseManifest, on_progress: OnProgress) -> 
             yield f"{path}: has another digest than {MANIFEST} says"
     for path in sorted({*sums, *listed} - set(there)):
         yield f"{path}: is missing"
+
+
+def _digested(path: Path) -> tuple[str | None, str]:
+    """The digest of a file, or None and why it has none; what is no plain file is not opened."""
+    if path.is_symlink():
+        return None, "is a link"
+    if not path.is_file():
+        return None, "is no file"
+    try:
+        return digest_of(path), ""
+    except OSError as error:
+        return None, f"cannot be read: {error.strerror or type(error).__name__}"
 
 
 def _contents(folder: Path, manifest: ReleaseManifest, jobs: int, on_progress: OnProgress) -> Iterator[str]:

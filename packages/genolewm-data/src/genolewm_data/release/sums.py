@@ -21,7 +21,8 @@ def digest_of(path: Path) -> str:
 
 def files_of(folder: Path) -> list[str]:
     """Paths of everything in a release's folder but the sums, with `/`, sorted."""
-    paths = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir())
+    found = (path for path in folder.rglob("*") if path.is_symlink() or not path.is_dir())
+    paths = (path.relative_to(folder).as_posix() for path in found)
     return sorted(path for path in paths if path != SUMS)
 
 
