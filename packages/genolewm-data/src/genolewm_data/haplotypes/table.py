@@ -10,6 +10,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from genolewm_core.artifacts.atomic import publishing
 from genolewm_core.errors import InputError
 from genolewm_core.genome.variant import Variant
 from genolewm_data.haplotypes.calls import Block, Call
@@ -64,7 +65,11 @@ class HaplotypeTable:
         return [block for block, last in zip(blocks, ends, strict=True) if last <= end]
 
     def write(self, path: Path) -> None:
-        """Write as Parquet, by place; equal tables give equal bytes."""
+        """Write as Parquet, by place, whole or not at all; equal tables give equal bytes.
+
+        Raises:
+            ResourceError: `output-unwritable`.
+        """
         rows = [
             {
                 "chrom": chrom,
@@ -75,7 +80,8 @@ class HaplotypeTable:
             for chrom, blocks in sorted(self._blocks.items())
             for block in blocks
         ]
-        pq.write_table(pa.Table.from_pylist(rows, _SCHEMA), path, compression="zstd")
+        with publishing(path) as temporary:
+            pq.write_table(pa.Table.from_pylist(rows, _SCHEMA), temporary, compression="zstd")
 
     @classmethod
     def read(cls, path: Path) -> HaplotypeTable:
