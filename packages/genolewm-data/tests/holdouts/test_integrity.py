@@ -104,8 +104,11 @@ def test_other_sequence_is_not_flagged(world, check, shared_data):
 def test_windows_that_say_nothing_are_counted_apart(check):
     check.unplaced("N" * WINDOW_BP, "record")
     check.unplaced("ACGT" * 20, "record")
+    check.placed(ReferenceWindow("20", 10_000_000, 10_000_000 + WINDOW_BP, "N" * WINDOW_BP))
     report = check.report()
-    assert report.undecided == 2
+    assert (report.undecided, report.unplaced_undecided) == (3, 2)
+    assert not report.clean  # nothing tells what the two without coordinates are
+    assert len(report.findings) == 2
     assert sum(report.containment) == 0
     assert report.false_positive_bound == 1
 

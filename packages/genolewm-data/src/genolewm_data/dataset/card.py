@@ -17,6 +17,7 @@ _MEANINGS = {
     "all_n": "nothing but N",
     "n_share": "too many unknown bases",
     "similar": "too similar to held-out sequence",
+    "undecided": "too few k-mers to be compared with held-out sequence",
     "empty": "without a sequence",
     "outside_slice": "outside the slice",
     "rare": "too rare",
@@ -36,7 +37,8 @@ _LIMITS = """\
   that were sequenced. What a model learns of others is worse, and nobody has measured how much.
 - Labels of ClinVar are claims of submitters. They change, and genes that were studied more have more of them.
 - The comparison of sequence does not see copies shorter than a tenth of a window, nor relatives that differ in more
-  than about 6 % of their bases, such as the genes of the mouse. Windows with too few k-mers are kept undecided.
+  than about 6 % of their bases, such as the genes of the mouse. Of windows with too few k-mers
+  only those with a place are kept, which clears them.
 - Sequence around held-out variants and haplotypes is not held out by itself.
 - Synthetic edits are uniform; nature's are not.""".splitlines()
 

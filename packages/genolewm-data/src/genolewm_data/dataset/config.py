@@ -11,10 +11,11 @@ from pydantic import Field, ValidationInfo, ValidatorFunctionWrapHandler, WrapVa
 from pydantic.dataclasses import dataclass
 
 from genolewm_core.errors import ConfigError
+from genolewm_core.scoring.sixmer import K
 from genolewm_data.config import STRICT, ConfigPath
 from genolewm_data.corpus.hub import CARBON_CORPUS, CARBON_CORPUS_REVISION
 from genolewm_data.corpus.records import CARBON_MIX
-from genolewm_data.samplers import EditSource, SourceMix
+from genolewm_data.samplers import EditSource, SourceMix, edge_margin
 from genolewm_data.tuples import TupleOptions
 
 __all__ = [
@@ -265,7 +266,13 @@ class DatasetConfig:
         if "haplotype" in self.mix.sources:
             raise _refused("edits.mix", "haplotype_percent, which says how many there are", "haplotype")
         # Its own checks speak of the same keys.
-        self.tuple_options()
+        least = 2 * edge_margin(self.tuple_options().radius_tok) + K
+        if windows.window_bp < least or windows.window_bp % K:
+            raise _refused(
+                "windows.window_bp",
+                f"{least - least % -K} or more, in steps of {K}, so that edits fit between the margins",
+                str(windows.window_bp),
+            )
 
     @property
     def mix(self) -> SourceMix:

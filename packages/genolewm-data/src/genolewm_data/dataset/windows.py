@@ -93,15 +93,16 @@ class ShardWork:
         if quota is not None:
             quota = quota // part.count + (part.index < quota % part.count)
         reader: Any = stream.reader(part)
-        similar: Counter[str] = Counter()
-        yield from _dissimilar(reader, sequence, quota, similar)
+        refused: Counter[tuple[str, str]] = Counter()
+        yield from _dissimilar(reader, sequence, quota, refused)
         left_out = said["left_out"]
         if kind == PLACED:
-            left_out["windows.placed"] = {**asdict(reader.account), "similar": similar[PLACED]}
+            left_out["windows.placed"] = {**asdict(reader.account), "similar": refused[PLACED, "similar"]}
             del left_out["windows.placed"]["windows"]
             return
         for config, account in reader.accounts.items():
-            counts = {**asdict(account), "similar": similar[config]}
+            reasons = {reason: refused[config, reason] for reason in ("similar", "undecided")}
+            counts = {**asdict(account), **reasons}
             records, windows = counts.pop("records"), counts.pop("windows")
             if records or windows:
                 left_out[f"records.{config}"] = {name: counts.pop(name) for name in _OF_RECORDS}
@@ -169,17 +170,21 @@ class _OnAny:
 
 
 def _dissimilar(
-    windows: Iterator[W], sequence: HeldSequence, quota: int | None, similar: Counter[str]
+    windows: Iterator[W], sequence: HeldSequence, quota: int | None, refused: Counter[tuple[str, str]]
 ) -> Iterator[W]:
-    """The first windows that do not share too much with held-out sequence; counts the others by origin."""
+    """The first windows that do not share too much with held-out sequence; counts the others by origin and reason.
+
+    Without coordinates only its sequence can clear a window, so one with too few k-mers is refused.
+    """
     given = 0
     while quota is None or given < quota:
         window = next(windows, None)
         if window is None:
             return
         match = sequence.match(window.sequence)
-        if match.informative >= LEAST_INFORMATIVE and match.containment >= THRESHOLD:
-            similar[_origin(window)] += 1
+        origin, decided = _origin(window), match.informative >= LEAST_INFORMATIVE
+        if (decided and match.containment >= THRESHOLD) or not (decided or origin == PLACED):
+            refused[origin, "similar" if decided else "undecided"] += 1
             continue
         given += 1
         yield window

@@ -80,7 +80,9 @@ class IntegrityCheck:
     def unplaced(self, sequence: str, name: str) -> None:
         """Check a window without coordinates; `name` is for the report, such as its record's id."""
         self._counts["unplaced"] += 1
-        self._compare(sequence, f"window of {name}")
+        if not self._compare(sequence, f"window of {name}"):
+            self._counts["unplaced_undecided"] += 1
+            self._find(f"window of {name} has too few k-mers to be compared, and no coordinates")
 
     def report(self) -> IntegrityReport:
         """What was found so far."""
@@ -105,6 +107,7 @@ class IntegrityCheck:
             containment=tuple(self._bins),
             highest=self._highest,
             findings=tuple(self._findings),
+            unplaced_undecided=self._counts["unplaced_undecided"],
         )
 
     def _edits(self, window: ReferenceWindow, edits: Sequence[RelEdit], place: str) -> None:
@@ -119,11 +122,12 @@ class IntegrityCheck:
             self._by["haplotypes"][name] += 1
             self._find(f"edits of window {place} are of one haplotype block of {name}")
 
-    def _compare(self, bases: str, what: str) -> None:
+    def _compare(self, bases: str, what: str) -> bool:
+        """Compare a window by its k-mers; whether it has enough of them."""
         match = self._sequence.match(bases)
         if match.informative < LEAST_INFORMATIVE:
             self._counts["undecided"] += 1
-            return
+            return False
         containment = match.containment
         self._bins[min(N_BINS - 1, int(containment * N_BINS))] += 1
         self._highest = max(self._highest, containment)
@@ -136,6 +140,7 @@ class IntegrityCheck:
         if sum(self._bins) % DECOY_ONE_IN == 1:
             self._counts["decoys"] += 1
             self._counts["decoys_flagged"] += self._sequence.match(bases[::-1]).containment >= self._threshold
+        return True
 
     def _find(self, text: str) -> None:
         if len(self._findings) < N_FINDINGS:

@@ -46,6 +46,7 @@ class IntegrityReport:
         containment: compared windows by containment, `N_BINS` bins from 0 to 1.
         highest: highest containment.
         findings: the first leaks, one sentence each.
+        unplaced_undecided: those of the undecided windows that have no coordinates, so that nothing tells about them.
     """
 
     holdouts: str
@@ -67,11 +68,13 @@ class IntegrityReport:
     containment: tuple[int, ...]
     highest: float
     findings: tuple[str, ...]
+    unplaced_undecided: int = 0
 
     @property
     def clean(self) -> bool:
-        """Whether nothing held out was seen, by any of the four comparisons."""
-        return not (self.windows_touching or self.edits_held or self.haplotypes_held or self.flagged)
+        """Whether nothing held out was seen, and every window could be compared by its place or its sequence."""
+        seen = self.windows_touching or self.edits_held or self.haplotypes_held or self.flagged
+        return not (seen or self.unplaced_undecided)
 
     @property
     def false_positive_bound(self) -> float:
