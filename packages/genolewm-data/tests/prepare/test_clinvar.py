@@ -8,7 +8,7 @@ from genolewm_core.errors import InputError
 from genolewm_data.prepare.labels import read_significance, read_stars
 from genolewm_data.prepare.make import clinvar_shard
 
-from .release_headers import clinvar_header
+from .release_headers import clinvar_header, gnomad_header
 
 _REVIEWED = "CLNREVSTAT=criteria_provided,_single_submitter"
 
@@ -98,6 +98,9 @@ def test_a_file_without_clinvar_s_fields_is_refused(write, tmp_path, lacking):
     with pytest.raises(InputError) as caught:
         clinvar_shard([write(clinvar_header(lacking=[lacking]), [])], "2024-05-02", tmp_path)
     assert (caught.value.code, caught.value.found) == ("release-mismatch", f"no {lacking}")
+    with pytest.raises(InputError) as caught:
+        clinvar_shard([write(gnomad_header(), [])], "2024-05-02", tmp_path)
+    assert "prepare gnomad" in caught.value.next_step
 
 
 def test_a_file_that_does_not_say_its_assembly_is_refused(write, tmp_path):

@@ -13,7 +13,7 @@ from genolewm_data.prepare.header import read_header
 from genolewm_data.prepare.make import gnomad_shard
 from genolewm_data.prepare.shard import read_shard_info
 
-from .release_headers import V2, V4, gnomad_header
+from .release_headers import V2, V4, clinvar_header, gnomad_header
 
 
 def test_populations_are_those_that_the_header_declares(write):
@@ -121,6 +121,7 @@ def test_an_assembly_other_than_the_release_s_is_refused(write):
         gnomad_shard([write(gnomad_header(V4, assembly="GRCh37"), [])], "v4.0", Path("nowhere"))
     assert caught.value.code == "release-mismatch"
     assert "GRCh37" in caught.value.found
+    assert "--release" in caught.value.next_step
 
 
 def test_files_of_two_layouts_do_not_make_one_shard(write):
@@ -128,8 +129,16 @@ def test_files_of_two_layouts_do_not_make_one_shard(write):
         write(gnomad_header(V4), [], "a.vcf"),
         write(gnomad_header((*V4, "ami")), [], "b.vcf"),
     ]
-    with pytest.raises(InputError, match="release-mismatch"):
+    with pytest.raises(InputError, match="release-mismatch") as caught:
         gnomad_shard(files, "v4.0", Path("nowhere"))
+    assert "exomes" in caught.value.next_step
+
+
+@pytest.mark.parametrize("release", ["v2.1.1", "v4.0"])
+def test_a_file_of_clinvar_is_told_by_its_name(write, release):
+    with pytest.raises(InputError, match="is of ClinVar") as caught:
+        gnomad_shard([write(clinvar_header(), [])], release, Path("nowhere"))
+    assert "prepare clinvar" in caught.value.next_step
 
 
 def test_a_release_that_is_not_known_is_refused():

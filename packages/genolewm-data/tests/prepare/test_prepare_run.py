@@ -257,9 +257,34 @@ def test_the_commands_say_what_became_of_the_rows(write, tmp_path):
     assert done.exit_code == 0, done.output
     lines = {line.split()[0]: line.split()[-1] for line in done.output.splitlines()}
     assert (lines["kept"], lines["below_min_af"]) == ("1", "1")
+    assert "warning" not in done.stderr
     assert "'xyz'" in done.output
     meta = pq.read_schema(tmp_path / "gnomad" / "v4.1" / "variants.parquet").metadata
     assert b'"unknown_populations":["xyz"]' in meta[b"genolewm"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "release", "header", "records", "why"),
+    [
+        (
+            "gnomad",
+            "v4.1",
+            gnomad_header(V4),
+            ["chr1 1 . A G . PASS AF=0.001", "chr1 2 . A G . AC0 AF=0.5", "chr1 3 . A G . AC0 AF=0.5"],
+            "2 of 3 rows are not_pass",
+        ),
+        ("clinvar", "2024-05-02", clinvar_header(), ["1 1 . A <DEL> . . CLNSIG=Benign"], "symbolic_allele"),
+        ("gnomad", "v4.1", gnomad_header(V4), [], "no records"),
+    ],
+)
+def test_an_empty_shard_is_told(write, tmp_path, kind, release, header, records, why):
+    vcf = write(header, records)
+    arguments = [kind, "--input-vcf", str(vcf), "--release", release, "--output", str(tmp_path)]
+    done = CliRunner().invoke(prepare, [*arguments, "--no-progress"])
+    assert done.exit_code == 0, done.output
+    assert ["kept", "0"] in [line.split() for line in done.stdout.splitlines()]
+    assert "warning: nothing was kept" in done.stderr
+    assert why in done.stderr
 
 
 def test_a_shard_of_another_program_or_of_a_later_version_is_refused(write, tmp_path):

@@ -109,6 +109,9 @@ def clinvar_reader(headers: Sequence[Header], release: str) -> ClinvarReader:
                 "does not declare the fields of ClinVar",
                 expected=f"INFO fields {' and '.join(_REQUIRED)}",
                 found=f"no {' and no '.join(lacking)}",
+                next_step="prepare a file of gnomAD with: geno-lewm prepare gnomad"
+                if {"AF", "AF_joint"} & set(header.info)
+                else None,
             )
         readers.append(
             ClinvarReader("CLNALLE" in header.info, tuple(k for k in _OPTIONAL if k not in header.info))

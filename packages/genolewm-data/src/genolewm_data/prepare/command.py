@@ -161,10 +161,26 @@ def prepare_clinvar(
 def _tell(path: Path, info: ShardInfo) -> None:
     click.echo(f"{path}  {info.assembly}, {info.spelling}")
     click.echo(f"{info.records:,} records, {sum(info.rows.values()):,} rows")
-    for reason, count in sorted(info.rows.items(), key=lambda item: (item[0] != "kept", -item[1], item[0])):
+    rows = {"kept": 0, **info.rows}
+    for reason, count in sorted(rows.items(), key=lambda item: (item[0] != "kept", -item[1], item[0])):
         click.echo(f"  {reason:<30}{count:>12,}")
     for note, count in info.notes.items():
         click.echo(f"  note: {note[:60]} ({count:,})", err=True)
+    _warn_of_nothing(info)
+
+
+def _warn_of_nothing(info: ShardInfo) -> None:
+    """An empty shard is a shard, but hardly what was wanted."""
+    if info.rows.get("kept"):
+        return
+    dropped = [(count, reason) for reason, count in info.rows.items() if reason != "kept" and count]
+    count, reason = max(dropped, default=(0, ""))
+    why = (
+        f"; {count:,} of {sum(n for n, _ in dropped):,} rows are {reason}"
+        if dropped
+        else ": the files have no records"
+    )
+    click.echo(f"warning: nothing was kept, the shard is empty{why}", err=True)
 
 
 def _tell_changes(changes: Changes) -> None:

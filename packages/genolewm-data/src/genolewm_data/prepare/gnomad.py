@@ -14,7 +14,7 @@ import pyarrow as pa
 from genolewm_data.prepare.header import Header
 from genolewm_data.prepare.releases import Row, mismatch, values_of
 
-__all__ = ["MIN_AF", "RELEASES", "GnomadReader", "Release", "gnomad_reader"]
+__all__ = ["MIN_AF", "RELEASES", "GnomadReader", "Release", "gnomad_reader", "refuse_clinvar"]
 
 MIN_AF = 0.01
 """Smallest frequency over all populations of a common variant (RFC-0006, section 3.4)."""
@@ -178,8 +178,27 @@ def gnomad_reader(headers: Sequence[Header], release: str, min_af: float = MIN_A
                 "declares other frequencies than the first",
                 expected=_said(readers[0]),
                 found=_said(reader),
+                next_step="prepare the files of exomes and those of genomes apart, each with an --output of its own",
             )
     return readers[0]
+
+
+def refuse_clinvar(headers: Sequence[Header], release: str) -> None:
+    """Refuse files of ClinVar by that name, before they are compared with anything.
+
+    Raises:
+        InputError: `release-mismatch`.
+    """
+    for header in headers:
+        if "CLNSIG" in header.info and not {"AF", "AF_joint"} & set(header.info):
+            raise mismatch(
+                header.name,
+                release,
+                "is of ClinVar, and not of gnomAD",
+                expected=f"a file of gnomAD {release}",
+                found="INFO field CLNSIG and no frequency",
+                next_step="prepare it with: geno-lewm prepare clinvar",
+            )
 
 
 def _reader(header: Header, release: str, min_af: float) -> GnomadReader:

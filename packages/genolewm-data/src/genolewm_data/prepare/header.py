@@ -80,6 +80,8 @@ def one_assembly(headers: Iterable[Header], contigs: ContigTable | None, expecte
     said = set().union(*claims.values())
     if len(said) == 1:
         return said.pop()
+    files = claims.keys() - {"the release"}
+    other_release = expected is not None and expected not in set().union(*(claims[name] for name in files))
     found = "; ".join(f"{who}: {' and '.join(sorted(what))}" for who, what in claims.items() if what)
     raise InputError(
         "release-mismatch",
@@ -87,5 +89,7 @@ def one_assembly(headers: Iterable[Header], contigs: ContigTable | None, expecte
         where=", ".join(name for name in claims if not name.startswith("the ")),
         expected="one of GRCh37 and GRCh38, said by contig lengths or by ##reference, and the same by all",
         found=found or "no file that says its assembly",
-        next_step="give files of one assembly, and with --reference a FASTA of the same",
+        next_step="give the --release that the files are of: the one that was named is on another assembly"
+        if other_release
+        else "give files of one assembly, and with --reference a FASTA of the same",
     )

@@ -9,7 +9,7 @@ from genolewm_core.errors import ConfigError
 from genolewm_core.genome.reference import Reference
 from genolewm_data.prepare.changes import Changes, label_changes, refuse_incomparable, write_changes
 from genolewm_data.prepare.clinvar import clinvar_reader
-from genolewm_data.prepare.gnomad import MIN_AF, RELEASES, gnomad_reader
+from genolewm_data.prepare.gnomad import MIN_AF, RELEASES, gnomad_reader, refuse_clinvar
 from genolewm_data.prepare.header import Header, one_assembly, read_header
 from genolewm_data.prepare.run import Request, prepare
 from genolewm_data.prepare.shard import ShardInfo, read_shard_info
@@ -57,6 +57,7 @@ def gnomad_shard(
             found=release[:40],
         )
     headers = [read_header(path) for path in inputs]
+    refuse_clinvar(headers, release)  # else it would be told by its assembly alone
     request = _request(
         inputs, headers, release, output, reference, jobs, fresh, assembly=RELEASES[release].assembly
     )

@@ -75,7 +75,9 @@ def _text_of(key: str, longest: int) -> pl.Expr:
     return info.str.slice(start, longest + 1).str.splitn(";", 2).struct[0]
 
 
-def mismatch(name: str, release: str, what: str, *, expected: str, found: str) -> InputError:
+def mismatch(
+    name: str, release: str, what: str, *, expected: str, found: str, next_step: str | None = None
+) -> InputError:
     """The error for a file that does not have the fields of its release."""
     return InputError(
         "release-mismatch",
@@ -83,5 +85,6 @@ def mismatch(name: str, release: str, what: str, *, expected: str, found: str) -
         where=name,
         expected=expected,
         found=found,
-        next_step=f"give the release file as it was published, or another --release than {release}",
+        next_step=next_step
+        or f"give the release file as it was published, or another --release than {release}",
     )
