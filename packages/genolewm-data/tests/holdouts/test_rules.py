@@ -89,6 +89,10 @@ def test_a_lift_is_joined_with_what_the_other_assembly_says(tmp_path):
     assert on_37["brca1"] == Intervals.of({"17": [(41_000_000, 41_400_000), (42_800_500, 43_300_500)]})
     assert on_38["brca1"] == Intervals.of({"17": [(40_999_500, 41_399_500), (42_800_000, 43_300_000)]})
 
+    far = gff(tmp_path / "far.gff3.gz", "chr1\tLRG\tgene\t40000\t50000\t.\t+\t.\tName=AGRN")
+    with pytest.raises(InputError, match="release-mismatch"):
+        project_holdouts(chain, {**genes, "GRCh38": far})
+
 
 @pytest.mark.parametrize(
     ("assembly", "contig", "start", "end", "name"),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -208,12 +209,13 @@ class Holdouts:
         write_atomic(path, canonical_json({**self._document(), "digest": self.digest}) + b"\n")
 
     @classmethod
-    def read(cls, path: Path) -> Holdouts:
+    def read(cls, path: str | os.PathLike[str]) -> Holdouts:
         """Read what `write` wrote.
 
         Raises:
             InputError: `holdouts-invalid`, when the file is missing, damaged, changed or of a later version.
         """
+        path = Path(path)
         try:
             raw = json.loads(path.read_bytes())
             version, stated = raw["schema_version"], raw["digest"]

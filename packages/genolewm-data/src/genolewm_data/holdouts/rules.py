@@ -79,7 +79,8 @@ def project_holdouts(chain: Path, annotations: Mapping[str, Path]) -> Holdouts:
         annotations: for GRCh37 and for GRCh38, a gzipped GFF3 of its LRG genes.
 
     Raises:
-        InputError: `annotation-unreadable` or `training-data-missing`.
+        InputError: `annotation-unreadable` or `training-data-missing`; `release-mismatch`, when the genes of one
+            assembly do not lift to those of the other, so that files were swapped.
     """
     forward = Chain.read(chain)
     own: dict[str, dict[str, Intervals]] = {}
@@ -88,6 +89,7 @@ def project_holdouts(chain: Path, annotations: Mapping[str, Path]) -> Holdouts:
         regions, names = gene_regions(annotations[assembly])
         own[assembly] = {**named, "lrg_genes": regions}
         genes.update(names)
+    _check_genes(forward.lift(own["GRCh37"]["lrg_genes"]), own["GRCh38"]["lrg_genes"], annotations)
     lifts = {"GRCh37": ("GRCh38", forward.inverse()), "GRCh38": ("GRCh37", forward)}
     assemblies = {
         assembly: HeldOut(
@@ -110,3 +112,18 @@ def _unreadable(path: Path, found: str) -> InputError:
         found=found,
         next_step="check the path, or fetch the file again",
     )
+
+
+def _check_genes(lifted: Intervals, own: Intervals, annotations: Mapping[str, Path]) -> None:
+    """Refuse files of other assemblies than they were given for: nothing else tells of which one a GFF3 is."""
+    shared_bp = sum(own.overlap_bp(contig, start, end) for contig, start, end in lifted)
+    least_bp = min(sum(end - start for _, start, end in genes) for genes in (lifted, own))
+    if shared_bp < 0.5 * least_bp or not least_bp:
+        raise InputError(
+            "release-mismatch",
+            "The gene models of the two assemblies do not lie at the same places.",
+            where=", ".join(f"{assembly}: {path.name}" for assembly, path in annotations.items()),
+            expected="genes of GRCh37 that the chain file lifts to those of GRCh38",
+            found=f"{shared_bp:,} of {least_bp:,} bases in common",
+            next_step="check that neither the two annotations nor the direction of the chain file were swapped",
+        )

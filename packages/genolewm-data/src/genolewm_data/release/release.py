@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -48,12 +49,13 @@ class Release:
     manifest: ReleaseManifest
 
     @classmethod
-    def open(cls, folder: Path) -> Release:
+    def open(cls, folder: str | os.PathLike[str]) -> Release:
         """Open a release; its files' sizes are compared with the manifest, their digests by `geno-lewm dataset verify`.
 
         Raises:
             InputError: `dataset-invalid`.
         """
+        folder = Path(folder)
         manifest = ReleaseManifest.read(folder)
         for file in manifest.files:
             path = folder / file.path
