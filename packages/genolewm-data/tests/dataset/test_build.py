@@ -231,8 +231,16 @@ def test_n_windows_is_kept_exactly(world, tmp_path):
 def test_what_is_in_the_way_is_refused(world, tmp_path):
     output = tmp_path / "release"
     cut_off(world, output)
-    refused("resume-conflict", world.config(*SMALL, "seed=6"), output)
-    build_release(world.config(*SMALL), output)
+    found = refused("resume-conflict", world.config(*SMALL, "seed=6"), output)
+    assert (found.expected, found.found) == ("seed: 5", "seed: 6")
+    # What only goes to the card is corrected without another build.
+    stages = []
+    corrected = world.config(*SMALL, "reference.licence=ODbL", "reference.release=later")
+    done = build_release(corrected, output, on_progress=lambda stage, done, of: stages.append(stage))
+    assert "sources" not in stages
+    assert [(one.licence, one.release) for one in done.manifest.sources if one.role == "reference"] == [
+        ("ODbL", "later")
+    ]
     refused("output-exists", world.config(*SMALL), output)
     again = build_release(world.config(*SMALL, "seed=6"), output, fresh=True)
     assert Release.open(output).manifest.digest == again.manifest.digest
@@ -267,6 +275,12 @@ def test_what_took_the_name_during_a_build_is_not_replaced(world, tmp_path, fres
     assert (output / "chapter").read_text() == "ten years"
     output.rename(tmp_path / "elsewhere")
     build_release(world.config(*SMALL), output)
+
+
+def test_a_build_without_a_window_is_not_in_the_way(world, tmp_path):
+    refused("training-data-missing", world.config(*SMALL, "windows.window_bp=60000"), tmp_path / "release")
+    done = build_release(world.config(*SMALL), tmp_path / "release")
+    assert done.manifest.windows["train"] == {"placed": 7}
 
 
 def test_a_source_that_changes_is_refused(world, tmp_path):
@@ -323,6 +337,10 @@ REFUSALS = {
     "a shard without a variant in any window": (nothing_to_use, "training-data-missing"),
     "a reference of another assembly": (full_length_grch37, "release-mismatch"),
     "hold-outs of another assembly": (lambda world, folder: ["assembly=GRCh37"], "config-invalid"),
+    "a corpus that is not there": (
+        lambda world, folder: ["windows.corpus.folder=none", "windows.corpus.mix={mrna_evo2: 1}"],
+        "training-data-missing",
+    ),
     "a file that is not there": (lambda world, folder: ["reference.path=none.fa"], "training-data-missing"),
     "no window": (lambda world, folder: ["windows.window_bp=60000"], "training-data-missing"),
     "a corpus of records that are all too short": (
@@ -352,3 +370,6 @@ def test_what_does_not_fit_is_refused(world, tmp_path, name):
     )
     refused(code, config, tmp_path / "release")
     assert not (tmp_path / "release").exists()
+    if "shard of" in name or "shard that" in name or "a reference of" in name or "not there" in name:
+        # Nothing was finished, so nothing is in the way of a corrected configuration.
+        assert not list(tmp_path.glob(".*"))

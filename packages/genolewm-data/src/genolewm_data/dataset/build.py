@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -21,10 +22,11 @@ from genolewm_data.dataset.sources import (
     MADE_WITH,
     changed,
     check_shard,
+    decides,
     digested,
-    fingerprint,
     given_files,
     open_reference,
+    source_files,
     states,
 )
 from genolewm_data.dataset.stages import OnProgress, blocks_file, make_tables, make_windows
@@ -32,7 +34,7 @@ from genolewm_data.dataset.windows import corpus_stream, placed_stream
 from genolewm_data.dataset.workspace import Workspace, workspace
 from genolewm_data.holdouts.held import HeldOut, Holdouts
 from genolewm_data.release.integrity import INTEGRITY, SplitIntegrity
-from genolewm_data.release.manifest import MANIFEST, ReleaseFile, ReleaseManifest, SourceFile
+from genolewm_data.release.manifest import MANIFEST, ReleaseFile, ReleaseManifest
 from genolewm_data.release.release import Release
 from genolewm_data.release.sums import digest_of, files_of, write_sums
 
@@ -80,14 +82,14 @@ def build_release(
     """
     config.check()
     files = given_files(config)
-    with workspace(output.absolute(), fingerprint(config, files), fresh=fresh) as space:
-        done = _published(space)
+    with workspace(output.absolute(), decides(config, files), fresh=fresh) as space:
+        done = _published(config, space)
         if done is not None:
             return done
         before = states(files)
         reference = _compatible(config)
-        sources = space.once(
-            "sources", lambda: digested(config, files, lambda n: on_progress("sources", n, len(files)))
+        digests = space.once(
+            "sources", lambda: digested(files, lambda n: on_progress("sources", n, len(files)))
         )
         on_progress("hold-outs", 0, None)
         held = space.once("holdouts", lambda: hold_out(config, reference, space.release, blocks_file(space)))
@@ -107,7 +109,7 @@ def build_release(
             left_out={**windows["left_out"], **tables["left_out"]},
             config=named(config),
             holdouts=held["digest"],
-            sources=tuple(SourceFile(**source) for source in sources),
+            sources=source_files(config, files, digests),
             files=_files(space.release),
             made_with={name: version(name) for name in MADE_WITH},
         )
@@ -133,12 +135,15 @@ def _as_read(manifest: ReleaseManifest, folder: Path) -> ReleaseManifest:
     return ReleaseManifest.read(folder)
 
 
-def _published(space: Workspace) -> Built | None:
+def _published(config: DatasetConfig, space: Workspace) -> Built | None:
     """The release of a build that was cut off after it was published."""
     said = space.note("published")
     if said is None or space.release.exists():
         return None
     manifest = ReleaseManifest.read(space.target)
+    # Licences and releases of sources may have been corrected since, and a release is not changed.
+    if manifest.config != json.loads(json.dumps(named(config))):
+        space.refuse_taken(replace=False)
     return Built(space.target, manifest, SplitIntegrity.read(space.target / INTEGRITY))
 
 

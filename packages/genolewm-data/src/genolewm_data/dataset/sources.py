@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, fields, is_dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
-from genolewm_core.artifacts.manifest import canonical_json
 from genolewm_core.errors import ConfigError, InputError
 from genolewm_core.genome.contigs import ContigTable
 from genolewm_core.genome.reference import Reference
@@ -22,15 +22,18 @@ __all__ = [
     "MADE_WITH",
     "GivenFile",
     "check_shard",
+    "decides",
     "digested",
-    "fingerprint",
     "given_files",
     "open_reference",
+    "source_files",
     "states",
 ]
 
 MADE_WITH = ("genolewm-core", "genolewm-data", "numpy", "pyarrow")
 """Distributions whose versions may decide bytes."""
+
+_FOR_THE_CARD = ("release", "licence")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,28 +76,51 @@ def states(files: list[GivenFile]) -> list[list[object]]:
     return found
 
 
-def fingerprint(config: DatasetConfig, files: list[GivenFile]) -> str:
-    """Of everything that decides the release's bytes."""
-    said = {
-        "config": repr(config),
-        "files": states(files),
+def decides(config: DatasetConfig, files: list[GivenFile]) -> dict[str, Any]:
+    """Everything that decides a release, as plain values: keys of the configuration, `files`, `made_with`, `schema`.
+
+    Releases and licences of sources are no part of it: they only go to the card.
+    """
+    return {
+        **_deciding(config),
+        "files": {f"{role} {path}": state for role, path, *state in states(files)},
+        "made_with": {name: version(name) for name in MADE_WITH},
         "schema": SCHEMA_VERSION,
-        "versions": {name: version(name) for name in MADE_WITH},
     }
-    return hashlib.sha256(canonical_json(said)).hexdigest()
+
+
+def _deciding(value: Any) -> Any:
+    if is_dataclass(value):
+        names = (item.name for item in fields(value) if item.name not in _FOR_THE_CARD)
+        return {name: _deciding(getattr(value, name)) for name in names}
+    if isinstance(value, Mapping):
+        return {str(name): _deciding(held) for name, held in value.items()}
+    if isinstance(value, tuple):
+        return [_deciding(held) for held in value]
+    return str(value) if isinstance(value, Path) else value
 
 
 def digested(
-    config: DatasetConfig, files: list[GivenFile], on_file: Callable[[int], None] = lambda done: None
-) -> list[dict[str, object]]:
-    """A `SourceFile`, as plain values, of every file and of what is read from the Hub."""
+    files: list[GivenFile], on_file: Callable[[int], None] = lambda done: None
+) -> list[tuple[str, int]]:
+    """Digest and size of every file."""
     found = []
     for number, file in enumerate(files):
         with file.path.open("rb") as opened:
             digest = hashlib.file_digest(opened, "sha256").hexdigest()
-        size = file.path.stat().st_size
-        found.append(SourceFile(file.role, file.name, digest, size, file.release, file.licence))
+        found.append((digest, file.path.stat().st_size))
         on_file(number + 1)
+    return found
+
+
+def source_files(
+    config: DatasetConfig, files: list[GivenFile], digests: list[tuple[str, int]]
+) -> tuple[SourceFile, ...]:
+    """What the manifest says of every file, and of what is read from the Hub."""
+    found = [
+        SourceFile(file.role, file.name, digest, size, file.release, file.licence)
+        for file, (digest, size) in zip(files, digests, strict=True)
+    ]
     corpus = config.windows.corpus
     if corpus is not None and corpus.hub is not None:
         hub = corpus.hub
@@ -102,7 +128,7 @@ def digested(
             SourceFile(f"corpus.{name}", hub.repo, "", 0, hub.revision, hub.licence)
             for name in sorted(corpus.mix)
         ]
-    return [asdict(source) for source in sorted(found, key=lambda source: (source.role, source.name))]
+    return tuple(sorted(found, key=lambda source: (source.role, source.name)))
 
 
 def open_reference(path: Path, assembly: str) -> Reference:

@@ -6,10 +6,11 @@ a folder of its own and gets its name at the end, by one rename.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -97,6 +98,17 @@ class Workspace:
         except (OSError, ValueError):
             return None
 
+    @property
+    def begun(self) -> bool:
+        """Whether any stage is finished."""
+        return any((self.folder / "notes").glob("*.json"))
+
+    @property
+    def has_windows(self) -> bool:
+        """Whether windows were made; what goes before them is soon made again."""
+        names = [path.stem for path in (self.folder / "notes").glob("windows-*.json")]
+        return any((self.note(name) or {}).get("windows") for name in names)
+
     def finish(self, name: str, said: Any) -> None:
         """Note that a stage is finished; its files are in place."""
         write_atomic(self.folder / "notes" / f"{name}.json", canonical_json(said))
@@ -128,12 +140,12 @@ class Workspace:
 
 
 @contextmanager
-def workspace(target: Path, fingerprint: str, *, fresh: bool) -> Iterator[Workspace]:
-    """Hold the folder of a build; it is removed when the block has ended without an error.
+def workspace(target: Path, decides: Mapping[str, Any], *, fresh: bool) -> Iterator[Workspace]:
+    """Hold the folder of a build; it is removed when the block ends without an error, or before any stage is finished.
 
     Args:
         target: folder of the release.
-        fingerprint: of everything that decides the release.
+        decides: everything that decides the release, as plain values.
         fresh: replace a release that is there, and drop an unfinished build.
 
     Raises:
@@ -152,8 +164,13 @@ def workspace(target: Path, fingerprint: str, *, fresh: bool) -> Iterator[Worksp
             "wait for it, or choose another --output",
         )
         space = Workspace(folder, target)
-        _begin(space, fingerprint, fresh)
-        yield space
+        _begin(space, decides, fresh)
+        try:
+            yield space
+        except BaseException:
+            if not space.begun:
+                shutil.rmtree(folder, ignore_errors=True)
+            raise
         shutil.rmtree(folder, ignore_errors=True)
     finally:
         if os.fstat(lock).st_nlink and not any(folder.iterdir()):
@@ -161,7 +178,9 @@ def workspace(target: Path, fingerprint: str, *, fresh: bool) -> Iterator[Worksp
         os.close(lock)
 
 
-def _begin(space: Workspace, fingerprint: str, fresh: bool) -> None:
+def _begin(space: Workspace, decides: Mapping[str, Any], fresh: bool) -> None:
+    # Not canonical: of a mix, the order of its keys decides as well.
+    fingerprint = hashlib.sha256(json.dumps(decides).encode()).hexdigest()
     run = space.folder / _RUN
     try:
         before = json.loads(run.read_bytes())
@@ -176,11 +195,14 @@ def _begin(space: Workspace, fingerprint: str, fresh: bool) -> None:
                 path.unlink()
         return
     space.refuse_taken(replace=fresh)
-    if before is not None and not fresh:
+    if before is not None and not fresh and (space.has_windows or space.note("published") is not None):
+        key, old, new = _difference(before.get("decides", {}), decides)
         raise ConfigError(
             "resume-conflict",
             "An unfinished build with another configuration, other files or another version is in the way.",
             where=str(space.folder),
+            expected=f"{key}: {old}",
+            found=f"{key}: {new}",
             next_step="finish it with its own configuration and files, or drop it with --fresh",
         )
     with writing(space.folder):
@@ -188,4 +210,16 @@ def _begin(space: Workspace, fingerprint: str, fresh: bool) -> None:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
         for name in ("notes", "release/windows", "release/variants", "release/haplotypes"):
             (space.folder / name).mkdir(parents=True)
-    write_atomic(run, canonical_json({"fingerprint": fingerprint, "replace": fresh}))
+    write_atomic(run, canonical_json({"fingerprint": fingerprint, "replace": fresh, "decides": decides}))
+
+
+def _difference(before: Any, now: Any, at: str = "") -> tuple[str, str, str]:
+    """The first key that differs, with what it was and is; an order of keys, when nothing else does."""
+    if isinstance(before, Mapping) and isinstance(now, Mapping):
+        for name in (*now, *(name for name in before if name not in now)):
+            if before.get(name) != now.get(name):
+                return _difference(before.get(name), now.get(name), f"{at}.{name}" if at else name)
+        return at or "the configuration", "another order of keys", "this order of keys"
+    if at.startswith("files."):
+        return at, "as it was" if before else "not given", "of another size or time" if now else "not given"
+    return at, json.dumps(before)[:100], json.dumps(now)[:100]
