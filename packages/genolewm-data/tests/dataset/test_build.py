@@ -13,6 +13,7 @@ import pytest
 from genolewm_core.errors import GenoLeWMError
 from genolewm_core.scoring.states import ReferenceWindow
 from genolewm_data.dataset.build import build_release
+from genolewm_data.dataset.sources import open_reference, unconfirmed
 from genolewm_data.release.release import Release
 
 from .conftest import HELD_REGION, LENGTHS, STRIDE_BP, WINDOW_BP, snv, write_shard
@@ -323,11 +324,28 @@ def nothing_to_use(world, folder):
     return [f"variants.gnomad.path={path}", "edits.mix={gnomad: 1}"]
 
 
-def full_length_grch37(world, folder):
-    path = folder / "37.fa"
-    path.write_text(">chr21\nACGT\n")
-    path.with_name("37.fa.fai").write_text("chr21\t48129895\t7\t4\t5\n")
-    return [f"reference.path={path}"]
+def full_length(*contigs):
+    """A reference that says it has such contigs, which are not there; the assembly is told by the index."""
+
+    def overrides(world, folder):
+        path = folder / "whole.fa"
+        path.write_text(">chr21\nACGT\n")
+        lines = (f"{name}\t{length}\t7\t4\t5\n" for name, length in contigs)
+        path.with_name("whole.fa.fai").write_text("".join(lines))
+        return [f"reference.path={path}"]
+
+    return overrides
+
+
+def test_a_decoy_says_nothing_about_the_assembly(world, tmp_path):
+    for assembly, length in (("GRCh37", 48129895), ("GRCh38", 46709983)):
+        folder = tmp_path / assembly
+        folder.mkdir()
+        overrides = full_length(("21", length), ("hs37d5", 35477943), ("20", 30_000))(world, folder)
+        config = world.config(*overrides)
+        assert set(open_reference(config.reference.path, assembly).contigs) == {"20", "21", "hs37d5"}
+        assert unconfirmed(config) == ()
+    assert unconfirmed(world.config()) == ("reference.fa",)
 
 
 REFUSALS = {
@@ -335,7 +353,17 @@ REFUSALS = {
     "a shard that is not left-aligned": (trimmed, "release-mismatch"),
     "a shard with a contig that the reference lacks": (unknown_contig, "contig-unknown"),
     "a shard without a variant in any window": (nothing_to_use, "training-data-missing"),
-    "a reference of another assembly": (full_length_grch37, "release-mismatch"),
+    "a reference of another assembly": (full_length(("chr21", 48129895)), "release-mismatch"),
+    # Lengths of T2T-CHM13v2.0, and then one of its chromosomes beside one of GRCh38.
+    "a reference of an unknown assembly": (full_length(("chr21", 45090682)), "release-mismatch"),
+    "a reference of two assemblies": (
+        full_length(("chr20", 64444167), ("NC_000021.10", 45090682)),
+        "release-mismatch",
+    ),
+    "a reference whose chromosomes have other names": (
+        full_length(("CM000683.2", 46709983)),
+        "release-mismatch",
+    ),
     "hold-outs of another assembly": (lambda world, folder: ["assembly=GRCh37"], "config-invalid"),
     "a corpus that is not there": (
         lambda world, folder: ["windows.corpus.folder=none", "windows.corpus.mix={mrna_evo2: 1}"],

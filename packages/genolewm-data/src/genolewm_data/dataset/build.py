@@ -28,6 +28,7 @@ from genolewm_data.dataset.sources import (
     open_reference,
     source_files,
     states,
+    unconfirmed,
 )
 from genolewm_data.dataset.stages import OnProgress, blocks_file, make_tables, make_windows
 from genolewm_data.dataset.windows import corpus_stream, placed_stream
@@ -49,11 +50,13 @@ class Built:
         folder: the release.
         manifest: what it says about itself.
         integrity: what was found in it.
+        unconfirmed: references whose assembly is only what the configuration says; see `unconfirmed`.
     """
 
     folder: Path
     manifest: ReleaseManifest
     integrity: SplitIntegrity
+    unconfirmed: tuple[str, ...] = ()
 
 
 def build_release(
@@ -126,7 +129,7 @@ def build_release(
         manifest.write(space.release)
         write_sums(space.release)
         space.publish(manifest.digest)
-    return Built(output, manifest, integrity)
+    return Built(output, manifest, integrity, unconfirmed(config))
 
 
 def _as_read(manifest: ReleaseManifest, folder: Path) -> ReleaseManifest:
@@ -144,7 +147,7 @@ def _published(config: DatasetConfig, space: Workspace) -> Built | None:
     # Licences and releases of sources may have been corrected since, and a release is not changed.
     if manifest.config != json.loads(json.dumps(named(config))):
         space.refuse_taken(replace=False)
-    return Built(space.target, manifest, SplitIntegrity.read(space.target / INTEGRITY))
+    return Built(space.target, manifest, SplitIntegrity.read(space.target / INTEGRITY), unconfirmed(config))
 
 
 def _compatible(config: DatasetConfig) -> Reference:

@@ -104,6 +104,12 @@ def _tell(built: Built) -> None:
             click.echo(f"  {split + ' haplotypes':<24}{n:>12,}")
     click.echo(f"  nothing held out in {integrity.training.edits:,} edits and all training windows")
     click.echo(f"  {manifest.digest}")
+    for name in built.unconfirmed:
+        click.echo(
+            f"note: no contig of {name} has the length of a human chromosome, so nothing but the configuration says"
+            " its assembly, which hold-outs and variants are placed by",
+            err=True,
+        )
 
 
 @contextmanager

@@ -12,9 +12,10 @@ from typing import Any
 import polars as pl
 
 from genolewm_core.errors import ConfigError, InputError
-from genolewm_core.genome.contigs import ContigTable
+from genolewm_core.genome.contigs import ContigTable, detect_assembly
 from genolewm_core.genome.reference import Reference
 from genolewm_data.dataset.config import DatasetConfig, Shard, Source
+from genolewm_data.holdouts.intervals import chromosome
 from genolewm_data.prepare.shard import read_shard_info
 from genolewm_data.release.manifest import SCHEMA_VERSION, SourceFile
 
@@ -28,10 +29,15 @@ __all__ = [
     "open_reference",
     "source_files",
     "states",
+    "unconfirmed",
 ]
 
 MADE_WITH = ("genolewm-core", "genolewm-data", "numpy", "pyarrow")
 """Distributions whose versions may decide bytes."""
+
+_WHOLE_BP = 10_000_000
+"""Shorter than every chromosome, longer than every scaffold."""
+_CHROMOSOMES = {f"chr{name}" for name in (*range(1, 23), "X", "Y")}
 
 _FOR_THE_CARD = ("release", "licence")
 
@@ -132,23 +138,39 @@ def source_files(
 
 
 def open_reference(path: Path, assembly: str) -> Reference:
-    """A reference of the assembly that it was given for.
+    """A reference that is not of another assembly than it was given for.
+
+    Hold-outs have coordinates, which mean nothing on another assembly. Whole chromosomes must have its lengths; short
+    contigs, such as made-up ones, say nothing: see `unconfirmed`.
 
     Raises:
         InputError: `reference-unreadable`, `release-mismatch`.
     """
     reference = Reference(path)
-    found = reference.contigs.assembly
+    contigs = reference.contigs
+    found = contigs.assembly
+    for name, length in contigs.items() if found in (None, assembly) else ():
+        # Decoys are as long; but where no chromosome is known, other names may be those of chromosomes.
+        counts = length >= _WHOLE_BP and (chromosome(name) in _CHROMOSOMES or found is None)
+        if counts and detect_assembly({chromosome(name): length}) != assembly:
+            found = f"{name} of {length:,} bp"
+            break
     if found not in (None, assembly):
         raise InputError(
             "release-mismatch",
-            "The reference is of another assembly.",
+            "The reference is of another assembly, or its contigs have other names.",
             where=path.name,
-            expected=assembly,
+            expected=f"chromosomes of {assembly}",
             found=found,
             next_step="name the FASTA of the assembly that the configuration says",
         )
     return reference
+
+
+def unconfirmed(config: DatasetConfig) -> tuple[str, ...]:
+    """Files of references whose contigs do not tell their assembly, because none has a chromosome's length."""
+    paths = (config.reference.path, *(other.path for other in config.holdouts.references.values()))
+    return tuple(path.name for path in paths if Reference(path).contigs.assembly is None)
 
 
 def check_shard(shard: Shard, kind: str, assembly: str, contigs: ContigTable) -> None:
