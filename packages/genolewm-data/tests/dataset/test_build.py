@@ -348,11 +348,30 @@ def test_a_decoy_says_nothing_about_the_assembly(world, tmp_path):
     assert unconfirmed(world.config()) == ("reference.fa",)
 
 
+def nothing_in_reach(world, folder):
+    # A window begins at 900; nothing in the region's first bases is in it, nor in its margin.
+    (folder / "regions.bed").write_text("chr1\t10\t2100\nchr20\t10\t1500\n")
+    path = folder / "shard.parquet"
+    write_shard(path, "gnomad", "v4.1", [(snv(world.bases, "chr1", at), 0.5) for at in (700, 905)])
+    return [
+        f"variants.gnomad.path={path}",
+        "edits.mix={gnomad: 1}",
+        f"windows.placed.regions={folder}/regions.bed",
+    ]
+
+
+def small_regions(world, folder):
+    (folder / "regions.bed").write_text("chr1\t10\t1210\nchr20\t1000\t2900\n")
+    return [f"windows.placed.regions={folder}/regions.bed"]
+
+
 REFUSALS = {
     "a shard of another assembly": (other_assembly, "release-mismatch"),
     "a shard that is not left-aligned": (trimmed, "release-mismatch"),
     "a shard with a contig that the reference lacks": (unknown_contig, "contig-unknown"),
     "a shard without a variant in any window": (nothing_to_use, "training-data-missing"),
+    "a shard without a variant in any place": (nothing_in_reach, "training-data-missing"),
+    "regions that are too small": (small_regions, "training-data-missing"),
     "a reference of another assembly": (full_length(("chr21", 48129895)), "release-mismatch"),
     # Lengths of T2T-CHM13v2.0, and then one of its chromosomes beside one of GRCh38.
     "a reference of an unknown assembly": (full_length(("chr21", 45090682)), "release-mismatch"),
@@ -367,7 +386,7 @@ REFUSALS = {
     "hold-outs of another assembly": (lambda world, folder: ["assembly=GRCh37"], "config-invalid"),
     "a corpus that is not there": (
         lambda world, folder: ["windows.corpus.folder=none", "windows.corpus.mix={mrna_evo2: 1}"],
-        "training-data-missing",
+        "corpus-unreadable",
     ),
     "a file that is not there": (lambda world, folder: ["reference.path=none.fa"], "training-data-missing"),
     "no window": (lambda world, folder: ["windows.window_bp=60000"], "training-data-missing"),
@@ -390,14 +409,22 @@ REFUSALS = {
 }
 
 
+FOUND = {
+    "a shard without a variant in any place": "none in 1 places; 1 regions without one",
+    "a shard without a variant in any window": "held_out 1; 81 placed windows, 0 regions without one",
+    "regions that are too small": "2 regions without a window",
+}
+
+
 @pytest.mark.parametrize("name", REFUSALS)
 def test_what_does_not_fit_is_refused(world, tmp_path, name):
     overrides, code = REFUSALS[name]
     config = world.config(
         *SMALL[:-1], "holdouts.clinvar=null", "holdouts.haplotypes=null", *overrides(world, tmp_path)
     )
-    refused(code, config, tmp_path / "release")
+    found = refused(code, config, tmp_path / "release").found
     assert not (tmp_path / "release").exists()
-    if "shard of" in name or "shard that" in name or "a reference of" in name or "not there" in name:
+    assert FOUND.get(name, "") in found
+    if any(word in name for word in ("shard of", "shard that", "a reference of", "not there", "place")):
         # Nothing was finished, so nothing is in the way of a corrected configuration.
         assert not list(tmp_path.glob(".*"))

@@ -18,6 +18,7 @@ from genolewm_data.dataset.card import CARD, card
 from genolewm_data.dataset.checking import check_release
 from genolewm_data.dataset.config import DatasetConfig, named
 from genolewm_data.dataset.holding import hold_out
+from genolewm_data.dataset.places import check_places
 from genolewm_data.dataset.sources import (
     MADE_WITH,
     changed,
@@ -99,7 +100,7 @@ def build_release(
         place = Here() if jobs == 1 else Processes(jobs)
         windows = make_windows(config, space, place, on_progress)
         on_progress("tables", 0, None)
-        tables = space.once("tables", lambda: make_tables(config, space, reference))
+        tables = space.once("tables", lambda: make_tables(config, space, reference, windows))
         if states(files) != before:
             raise changed()
         manifest = ReleaseManifest(
@@ -164,7 +165,9 @@ def _compatible(config: DatasetConfig) -> Reference:
         open_reference(other.path, assembly)
     # Files of the streams are opened here once, so that what is wrong with them is found before any work.
     nothing = HeldOut(config.assembly)
-    placed_stream(config, nothing)
+    placed = placed_stream(config, nothing)
+    if placed is not None:
+        check_places(config, placed, reference)
     corpus_stream(config, Holdouts({config.assembly: nothing}))
     return reference
 

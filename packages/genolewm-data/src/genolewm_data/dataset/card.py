@@ -25,6 +25,7 @@ _MEANINGS = {
     "label_changed": "label differs between the two releases",
     "too_long": "longer than an edit may be",
     "outside_windows": "in no window",
+    "no_window": "no room for a window at a multiple of the stride",
     "ambiguous": "too many ambiguous bases",
     "other_letter": "letters that are no bases",
     "uracil": "RNA",

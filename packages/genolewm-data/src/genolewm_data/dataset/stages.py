@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -14,12 +14,13 @@ from genolewm_core.errors import InputError
 from genolewm_core.genome.reference import Reference
 from genolewm_core.jobs import Place, Task, run_tasks
 from genolewm_data.dataset.config import DatasetConfig
+from genolewm_data.dataset.places import HOW_THEY_LIE
 from genolewm_data.dataset.tables import Reach, changed_labels, haplotypes_in, within, write_variants
 from genolewm_data.dataset.validation import VALIDATION_FILE, write_validation
-from genolewm_data.dataset.windows import ShardWork, train_file
+from genolewm_data.dataset.windows import ShardWork, placed_stream, train_file
 from genolewm_data.dataset.workspace import Workspace
 from genolewm_data.haplotypes.table import HaplotypeTable
-from genolewm_data.holdouts.held import Holdouts
+from genolewm_data.holdouts.held import HeldOut, Holdouts
 from genolewm_data.release.release import HOLDOUTS, haplotype_file, variant_file
 from genolewm_data.release.windows import PLACED
 from genolewm_data.samplers import edge_margin
@@ -69,11 +70,16 @@ def make_windows(
     for name, n in _asked(config, total).items():
         if n == 0:
             raise _no_windows(name, left_out)
+    stream = placed_stream(config, HeldOut(config.assembly))
+    if stream is not None:
+        left_out["regions.placed"] = Counter({"no_window": stream.places.n_without})
     return {"windows": dict(sorted(total.items())), "left_out": _some(left_out)}
 
 
-def make_tables(config: DatasetConfig, space: Workspace, reference: Reference) -> dict[str, Any]:
-    """Write the windows of validation, and the tables of both splits."""
+def make_tables(
+    config: DatasetConfig, space: Workspace, reference: Reference, made: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Write the windows of validation, and the tables of both splits; `made` is what `make_windows` said."""
     held = Holdouts.read(space.release / HOLDOUTS).on(config.assembly)
     validation = write_validation(config, reference, held, space.release, blocks_file(space))
     margin = edge_margin(config.edits.radius_tok)
@@ -97,7 +103,7 @@ def make_tables(config: DatasetConfig, space: Workspace, reference: Reference) -
                 path, training, source, reference.contigs, held, train, training=True, changed=changes
             )
             if not counts.pop("kept") and source in config.mix.sources:
-                raise _no_variants(source, counts)
+                raise _no_variants(source, counts, made)
             left_out[f"variants.train.{source}"] = Counter(counts)
         if evaluation is not None:
             path = space.release / variant_file("validation", source)
@@ -149,12 +155,14 @@ def _no_windows(kind: str, left_out: dict[str, Counter[str]]) -> InputError:
     )
 
 
-def _no_variants(source: str, counts: dict[str, int]) -> InputError:
+def _no_variants(source: str, counts: dict[str, int], made: Mapping[str, Any]) -> InputError:
+    reasons = ", ".join(f"{reason} {n:,}" for reason, n in counts.items()) or "an empty shard"
+    without = made["left_out"].get("regions.placed", {}).get("no_window", 0)
     return InputError(
         "training-data-missing",
-        "No variant of a shard can be used in a window of training.",
+        f"No variant of a shard can be used in a window of training. {HOW_THEY_LIE}.",
         where=f"variants.{source}",
         expected="variants in windows that are not held out, or a mix without them",
-        found=", ".join(f"{reason} {n:,}" for reason, n in counts.items()) or "an empty shard",
+        found=f"{reasons}; {made['windows'].get(PLACED, 0):,} placed windows, {without:,} regions without one",
         next_step="name a shard that has variants in the regions of training",
     )

@@ -20,20 +20,19 @@ from genolewm_core.genome.reference import Reference
 from genolewm_core.genome.variant import V1_MAX_LEN, Variant
 from genolewm_data.dataset.config import Shard
 from genolewm_data.dataset.holding import EVALUATION
+from genolewm_data.dataset.sources import COLUMNS
 from genolewm_data.haplotypes.calls import Block
 from genolewm_data.haplotypes.phased import PhasedVcf
 from genolewm_data.haplotypes.table import HaplotypeTable
 from genolewm_data.holdouts.held import HeldOut
 from genolewm_data.holdouts.intervals import chromosome
 from genolewm_data.prepare.changes import label_changes
+from genolewm_data.prepare.rows import shard_batches, shard_schema
 from genolewm_data.prepare.shard import read_shard_info
 
-__all__ = ["HeldRows", "Reach", "changed_labels", "haplotypes_in", "within", "write_variants"]
+__all__ = ["HeldRows", "Reach", "changed_labels", "haplotypes_in", "has_variants", "within", "write_variants"]
 
-_COLUMNS = {
-    "gnomad": ("chrom", "pos", "ref", "alt", "af"),
-    "clinvar": ("chrom", "pos", "ref", "alt", "label", "stars", "gene", "consequence"),
-}
+_FOR_PAGES = ("gene", "consequence")
 _ROW_GROUP = 65_536
 _SCAFFOLDS = ("_alt", "_fix", "_random")
 
@@ -124,17 +123,18 @@ def write_variants(
 
     Returns:
         Rows by what became of them: `kept`, or the first reason that applies.
+
+    Raises:
+        InputError: `training-data-missing`, when the shard cannot be read; ResourceError: `output-unwritable`.
     """
     held_rows = HeldRows(held)
     counts: Counter[str] = Counter({"kept": 0})
-    file = pq.ParquetFile(shard.path)
-    columns = [name for name in _COLUMNS[source] if name in file.schema_arrow.names]
-    schema = pa.schema([pa.field(name, file.schema_arrow.field(name).type) for name in columns])
+    schema = shard_schema(shard.path, COLUMNS[source], _FOR_PAGES if source == "clinvar" else ())
     # Row groups are of one contig, so the rows of a contig stay together and in order.
     with publishing(path) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as out:
-        for batch in file.iter_batches(_ROW_GROUP, columns=columns):
+        for batch in shard_batches(shard.path, schema, _ROW_GROUP):
             for given in pc.unique(batch["chrom"]).to_pylist():
-                rows = pa.table(batch.columns, schema=schema).filter(pc.equal(batch["chrom"], given))
+                rows = pa.Table.from_batches([batch]).filter(pc.equal(batch["chrom"], given))
                 contig = contigs.resolve(given) or given
                 rows = rows.set_column(0, "chrom", pa.array([contig] * len(rows), pa.string()))
                 for reason, wanted in (
@@ -156,6 +156,22 @@ def write_variants(
                 if len(rows):
                     out.write_table(rows, row_group_size=_ROW_GROUP)
     return {name: n for name, n in sorted(counts.items()) if n or name == "kept"}
+
+
+def has_variants(shard: Shard, source: str, contigs: ContigTable, reach: Reach) -> bool:
+    """Whether some variant that training may take lies in reach, whatever is held out."""
+    file = pq.ParquetFile(shard.path)
+    columns = [name for name in _COLUMNS[source] if name in file.schema_arrow.names]
+    _, wanted = _unfit(source, shard, True)
+    for batch in file.iter_batches(_ROW_GROUP, columns=columns):
+        rows = pa.Table.from_batches([batch])
+        rows = rows.filter(wanted(rows))
+        rows = rows.filter(_short(rows)) if len(rows) else rows
+        for given in pc.unique(rows["chrom"]).to_pylist():
+            there = rows.filter(pc.equal(rows["chrom"], given))
+            if reach.holds(contigs.resolve(given) or given, *_span(there)).any():
+                return True
+    return False
 
 
 def changed_labels(training: Shard, evaluation: Shard | None, contigs: ContigTable) -> frozenset[Key]:
