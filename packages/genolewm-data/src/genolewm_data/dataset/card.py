@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from genolewm_data.release.asked import options_asked, windows_asked
 from genolewm_data.release.integrity import SplitIntegrity
 from genolewm_data.release.manifest import ReleaseManifest, SourceFile
 
@@ -159,25 +160,23 @@ def _lines(manifest: ReleaseManifest, integrity: SplitIntegrity) -> Iterator[str
 
 
 def _made(m: ReleaseManifest) -> Iterator[str]:
-    placed, corpus = m.config["windows"].get("placed"), m.config["windows"].get("corpus")
+    asked, options = windows_asked(m), options_asked(m)
+    placed, corpus = asked.placed, asked.corpus
     if placed is not None:
-        step = (
-            f"every {placed['stride_bp']:,} bases" if placed["layout"] == "strides" else "one for each cell"
-        )
-        where = f"inside the regions of `{placed['regions']}`" if "regions" in placed else "anywhere"
+        step = f"every {placed.stride_bp:,} bases" if placed.layout == "strides" else "one for each cell"
+        where = "anywhere" if placed.regions is None else f"inside the regions of `{placed.regions}`"
         yield f"- Placed windows lie on the reference, {step}, {where}."
     if corpus is not None:
-        mix = ", ".join(f"{name} {share}" for name, share in corpus["mix"].items())
+        mix = ", ".join(f"{name} {share}" for name, share in corpus.mix.items())
         yield (
-            f"- Corpus windows are stretches of records without coordinates; mix {mix}; {corpus['slice']:.0%} of the "
-            f"records; every {corpus['stride_bp']:,} bases from a start that is drawn for each record."
+            f"- Corpus windows are stretches of records without coordinates; mix {mix}; {corpus.slice:.0%} of the "
+            f"records; every {corpus.stride_bp:,} bases from a start that is drawn for each record."
         )
-    options = m.options
-    mix = ", ".join(f"{source} {weight}" for source, weight in options["mix"].items())
-    yield f"- Each window has {options['edits_per_window']} tuples; mix of edits {mix}; seed {options['seed']}."
+    mix = ", ".join(f"{source} {weight}" for source, weight in sorted(options.mix.weights))
+    yield f"- Each window has {options.edits_per_window} tuples; mix of edits {mix}; seed {options.seed}."
     yield (
-        f"- {options['multi_percent']} of 100 tuples have 2, 3, 5 or 8 edits within {options['spread_bp']:,} bases. "
-        f"Where a window has haplotype blocks, {options['haplotype_percent']} of 100 of those are a block."
+        f"- {options.multi_percent} of 100 tuples have 2, 3, 5 or 8 edits within {options.spread_bp:,} bases. "
+        f"Where a window has haplotype blocks, {options.haplotype_percent} of 100 of those are a block."
     )
     yield "- A slot whose source has nothing in the window gets a synthetic SNV. Drawn in the first epoch is in"
     yield "  `split_integrity.json`."

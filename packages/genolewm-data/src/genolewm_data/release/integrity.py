@@ -8,9 +8,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
+
 from genolewm_core.artifacts.atomic import write_atomic
 from genolewm_core.errors import InputError
 from genolewm_data.holdouts.report import IntegrityReport
+from genolewm_data.release.manifest import first_problem
 
 __all__ = ["INTEGRITY", "SCHEMA_VERSION", "Overlap", "SplitIntegrity"]
 
@@ -116,20 +119,19 @@ class SplitIntegrity:
         """
         try:
             raw = json.loads(path.read_bytes())
-            if raw.pop("schema_version").split(".")[0] != SCHEMA_VERSION.split(".")[0]:
+            if raw["schema_version"].split(".")[0] != SCHEMA_VERSION.split(".")[0]:
                 raise ValueError("a later version")
-            for name in ("clean", "false_positive_bound"):
+            for name in ("schema_version", "clean", "false_positive_bound"):
                 raw.pop(name)
-            raw["training"] = report_of(raw["training"])
-            raw["overlaps"] = {name: Overlap(**one) for name, one in raw["overlaps"].items()}
-            return cls(**raw)
+            return TypeAdapter(cls).validate_json(json.dumps(raw), strict=True, extra="forbid")
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            found = first_problem(error) if isinstance(error, ValidationError) else type(error).__name__
             raise InputError(
                 "dataset-invalid",
                 "The integrity report of the dataset release cannot be read.",
                 where=str(path),
                 expected=f"a report of schema version {SCHEMA_VERSION}",
-                found=type(error).__name__,
+                found=found,
                 next_step="copy the release again, or build it again",
             ) from None
 

@@ -15,7 +15,7 @@ from genolewm_core.artifacts.atomic import write_atomic
 from genolewm_core.artifacts.manifest import canonical_json
 from genolewm_core.errors import InputError
 
-__all__ = ["MANIFEST", "SCHEMA_VERSION", "ReleaseFile", "ReleaseManifest", "SourceFile"]
+__all__ = ["MANIFEST", "SCHEMA_VERSION", "ReleaseFile", "ReleaseManifest", "SourceFile", "first_problem"]
 
 SCHEMA_VERSION = "1.0.0"
 
@@ -121,11 +121,16 @@ class ReleaseManifest:
             if version.split(".")[0] == SCHEMA_VERSION.split(".")[0]:
                 return TypeAdapter(cls).validate_json(text, strict=True, extra="forbid")
         except ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            raise _invalid(folder, f"{'.'.join(map(str, first['loc']))}: {first['msg']}"[:120]) from None
+            raise _invalid(folder, first_problem(error)) from None
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise _invalid(folder, f"{type(error).__name__}: {error}"[:120]) from None
         raise _invalid(folder, f"schema version {version}")
+
+
+def first_problem(error: ValidationError) -> str:
+    """The first place that is wrong, and how."""
+    first = error.errors(include_url=False)[0]
+    return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"[:120]
 
 
 def _invalid(folder: Path, found: str) -> InputError:

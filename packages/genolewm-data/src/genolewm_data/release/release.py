@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,9 +11,10 @@ from typing import Any, Literal
 from genolewm_core.errors import ConfigError, InputError
 from genolewm_data.haplotypes.table import HaplotypeTable
 from genolewm_data.holdouts.held import HeldOut, Holdouts
+from genolewm_data.release.asked import options_asked
 from genolewm_data.release.manifest import ReleaseManifest
 from genolewm_data.release.windows import WindowTable
-from genolewm_data.samplers import SOURCES, EditSource, SourceMix, TableSampler, VariantTable
+from genolewm_data.samplers import EditSource, TableSampler, VariantTable
 from genolewm_data.tuples import TupleBuilder, TupleOptions
 
 __all__ = ["HELD_KMERS", "HOLDOUTS", "SPLITS", "Release", "Split", "haplotype_file", "variant_file"]
@@ -100,22 +100,12 @@ class Release:
 
     @cached_property
     def options(self) -> TupleOptions:
-        """How its tuples are built unless told otherwise."""
-        given = dict(self.manifest.options)
-        mix: Mapping[EditSource, int] = given.pop("mix")
-        # What a window draws depends on the order of the mix, which JSON does not keep.
-        ordered = sorted(mix.items(), key=lambda item: SOURCES.index(item[0]) if item[0] in SOURCES else -1)
-        try:
-            return TupleOptions(mix=SourceMix(tuple(ordered)), **given)
-        except (TypeError, ConfigError) as error:
-            raise InputError(
-                "dataset-invalid",
-                "The release has options that this version does not know.",
-                where=str(self.folder),
-                expected="the options of the tuples of this version of genolewm-data",
-                found=str(error)[-80:],
-                next_step="use the version of genolewm-data that made it, named in the manifest",
-            ) from None
+        """How its tuples are built unless told otherwise.
+
+        Raises:
+            InputError: `dataset-invalid`.
+        """
+        return options_asked(self.manifest)
 
     def windows(self, split: Split, *, keep_groups: int = 2) -> WindowTable:
         """The windows of a split.
