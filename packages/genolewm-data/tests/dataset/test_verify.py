@@ -1,24 +1,29 @@
 """A release that was changed is refused and names what is wrong, also when every digest was made to fit."""
 
 import dataclasses
+import functools
 import json
+import operator
 import os
 import pathlib
 import pickle
 import shutil
+from collections import Counter
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
+from genolewm_core.errors import InputError
 from genolewm_core.genome.alleles import reverse_complement
 from genolewm_core.jobs import Seat
 from genolewm_core.scoring.states import ReferenceWindow
 from genolewm_data.corpus import CorpusWindow
 from genolewm_data.dataset.checking import CheckWork, train_files
+from genolewm_data.dataset.claims import false_claims
 from genolewm_data.dataset.command import dataset
-from genolewm_data.dataset.verify import verify_release
+from genolewm_data.dataset.verify import card_of, verify_release
 from genolewm_data.release.manifest import ReleaseManifest
 from genolewm_data.release.release import Release
 from genolewm_data.release.sums import digest_of, write_sums
@@ -194,6 +199,56 @@ def test_a_changed_file_is_named(copy, change):
     assert [problem.split(": ")[0] for problem in verify_release(copy)] == named
 
 
+def test_what_the_manifest_says_of_tables_is_compared_with_them(copy):
+    manifest = ReleaseManifest.read(copy)
+    said = dataclasses.replace(
+        manifest,
+        window_bp=WINDOW_BP + 6,
+        windows={**manifest.windows, "train": {"placed": 999_999}, "test": {}},
+    )
+    said.write(copy)
+    (copy / "data_card.md").write_text(card_of(copy))
+    make_fit(copy)
+    fit = ReleaseManifest.read(copy)
+    rows = tuple(dataclasses.replace(file, rows=file.rows + 7) for file in fit.files)
+    dataclasses.replace(fit, files=rows).write(copy)
+    write_sums(copy)
+    tables = sorted(path.relative_to(copy).as_posix() for path in (copy / "windows").iterdir())
+    problems = verify_release(copy)
+    assert [line for line in problems if " rows, and " not in line] == [
+        *(
+            f"{name}: has {n:,} windows that are not of 1,206 bases"
+            for name, n in windows_in(copy, tables[:3])
+        ),
+        "dataset_manifest.json: windows.train is not what is in " + ", ".join(tables[:3]),
+        *(
+            f"{name}: has {n:,} windows that are not of 1,206 bases"
+            for name, n in windows_in(copy, tables[3:])
+        ),
+        "dataset_manifest.json: windows.test is of no split",
+    ]
+    named = {line.split(": ")[0] for line in problems if " rows, and " in line}
+    assert named == {file.path for file in manifest.files}
+
+
+def windows_in(folder, names):
+    return [(name, pq.read_metadata(folder / name).num_rows) for name in names]
+
+
+@pytest.mark.parametrize(("layout", "n_odd"), [("strides", 2), ("cells", 1)])
+def test_windows_of_cells_may_be_shorter(world, copy, layout, n_odd):
+    manifest = ReleaseManifest.read(copy)
+    config = json.loads(json.dumps(manifest.config))
+    config["windows"]["placed"]["layout"] = layout
+    dataclasses.replace(manifest, config=config).write(copy)
+    for n_bp in (WINDOW_BP - 6, WINDOW_BP - 7):
+        with_window(copy, ReferenceWindow("chr1", 0, n_bp, world.bases["chr1"][:n_bp]))
+    make_fit(copy)
+    found = list(false_claims(Release.open(copy)))
+    assert found[0] == f"windows/train-00001.parquet: has {n_odd} windows that are not of 1,200 bases"
+    assert [line.split(" is ")[0] for line in found[1:]] == ["dataset_manifest.json: windows.train"]
+
+
 def test_a_file_that_cannot_be_read_is_named(copy, monkeypatch):
     def refused(self, *args, **options):
         if self.name == "train-00002.parquet":
@@ -217,3 +272,50 @@ def test_the_commands(built, copy):
     assert "variants/train.clinvar.parquet: is missing" in refused.stdout
     (copy / "data_card.md").write_text("# Better\n")
     assert run(dataset, ["card", "--check", str(copy)]).exception.code == "dataset-invalid"
+
+
+def places(value, path=()):
+    """The path of everything in a document but itself; of long lists and mappings only the first two."""
+    items = list(value.items() if isinstance(value, dict) else enumerate(value))[: 40 if len(path) < 2 else 2]
+    for key, held in items:
+        yield (*path, key)
+        if isinstance(held, dict | list):
+            yield from places(held, (*path, key))
+
+
+@pytest.mark.parametrize("name", ["dataset_manifest.json", "split_integrity.json"])
+def test_values_of_other_types_are_refused_with_a_code(documents, tmp_path, name):
+    for other, document in documents.items():
+        (tmp_path / other).write_text(json.dumps(document))
+    codes = Counter()
+    for number, path in enumerate(places(documents[name])):
+        changed = json.loads(json.dumps(documents[name]))
+        *parents, last = path
+        held = functools.reduce(operator.getitem, parents, changed)
+        held[last] = [None, "x", [], {}, -1.5, {"x": "y"}, [1]][number % 7]
+        (tmp_path / name).write_text(json.dumps(changed))
+        try:
+            codes[card_of(tmp_path) is not None] += 1
+        except InputError as error:
+            codes[error.code] += 1
+    # What the card does not read of the configuration may be anything.
+    assert codes["dataset-invalid"] > 2 * codes[True]
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        ({"mix": None}, "Input should be a valid dictionary"),
+        ({"mix": {"gnomad": "4"}}, "gnomad: Input should be a valid integer"),
+        ({"mix": {"rare": 4}}, "rare.[key]: Input should be 'gnomad'"),
+        ({"mix": {"gnomad": 0}}, "weights: 1 weights that add up to 0"),
+        ({"seed": 5.5}, "seed: Input should be a valid integer"),
+        ({"spread_bp": 1}, "spread_bp: 1"),
+        ({"odd": 1}, "odd: Unexpected keyword argument"),
+    ],
+)
+def test_options_that_cannot_be_used_are_refused(built, change, found):
+    manifest = dataclasses.replace(built.manifest, options={**built.manifest.options, **change})
+    with pytest.raises(InputError, match="dataset-invalid") as error:
+        _ = Release(built.folder, manifest).options
+    assert found in error.value.found

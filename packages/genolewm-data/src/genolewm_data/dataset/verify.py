@@ -10,6 +10,7 @@ from genolewm_core.errors import ConfigError, InputError
 from genolewm_core.jobs import Here, Processes
 from genolewm_data.dataset.card import CARD, card
 from genolewm_data.dataset.checking import check_release
+from genolewm_data.dataset.claims import false_claims
 from genolewm_data.dataset.stages import OnProgress
 from genolewm_data.holdouts.sequence_file import read_held_sequence
 from genolewm_data.release.integrity import INTEGRITY, SplitIntegrity
@@ -129,6 +130,7 @@ def _contents(folder: Path, manifest: ReleaseManifest, jobs: int, on_progress: O
         stated = SplitIntegrity.read(folder / INTEGRITY)
         if read_held_sequence(folder / HELD_KMERS).digest != stated.training.sequence:
             yield f"{HELD_KMERS}: is not what {INTEGRITY} says"
+        yield from false_claims(release)
         found = check_release(release, Here() if jobs == 1 else Processes(jobs), None, advance)
     except (InputError, ConfigError) as error:
         yield f"{error.where or folder}: {error.what}"
