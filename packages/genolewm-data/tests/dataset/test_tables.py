@@ -1,13 +1,18 @@
 """Which variants some windows reach, against a comparison of each with each."""
 
 import numpy as np
+import pyarrow.parquet as pq
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from genolewm_core.errors import InputError
 from genolewm_core.genome.contigs import ContigTable
 from genolewm_core.genome.variant import Variant
 from genolewm_data.dataset.config import Shard
-from genolewm_data.dataset.tables import Reach, changed_labels
+from genolewm_data.dataset.holding import labelled
+from genolewm_data.dataset.sources import check_shard
+from genolewm_data.dataset.tables import Reach, changed_labels, write_variants
 from genolewm_data.holdouts.held import HeldOut
 from genolewm_data.holdouts.intervals import Intervals
 
@@ -70,3 +75,58 @@ def test_labels_are_compared_from_the_earlier_to_the_later_release(tmp_path):
     assert changed_labels(new, old, contigs) == changed_labels(old, new, contigs) == {("1", 2, "A", "C")}
     assert changed_labels(new, new, contigs) == frozenset()
     assert changed_labels(new, None, contigs) == frozenset()
+
+
+def spoil(path, column):
+    """Change what a column's first page says about itself."""
+    metadata = pq.read_metadata(path)
+    names = [metadata.schema.column(i).path for i in range(metadata.num_columns)]
+    chunk = metadata.row_group(0).column(names.index(column))
+    data = bytearray(path.read_bytes())
+    at = chunk.dictionary_page_offset or chunk.data_page_offset
+    data[at : at + chunk.total_compressed_size] = b"\x5a" * chunk.total_compressed_size
+    path.write_bytes(data)
+
+
+def drop(path, column):
+    table = pq.read_table(path)
+    pq.write_table(table.drop_columns([column]), path)
+
+
+def begin(training, evaluation):
+    """What looks at all of two shards first: the comparison with the reference, of labels, and what is held out."""
+    contigs = ContigTable({"1": 1_000})
+    check_shard(training, "clinvar", "GRCh38", contigs)
+    changed_labels(training, evaluation, contigs)
+    list(labelled(evaluation, ("P",), contigs))
+
+
+@pytest.mark.parametrize("how", [spoil, drop])
+@pytest.mark.parametrize("column", ["chrom", "alt", "label", "stars"])
+@pytest.mark.parametrize("which", ["old", "new"])
+def test_a_shard_that_is_damaged_or_lacks_a_column_is_named(tmp_path, how, column, which):
+    rows = [(Variant("chr1", pos, "A", "C"), "P") for pos in range(1, 50)]
+    write_shard(tmp_path / "old", "clinvar", "2020-01-01", rows)
+    write_shard(tmp_path / "new", "clinvar", "2024-01-01", rows)
+    old, new = Shard(tmp_path / "old"), Shard(tmp_path / "new")
+    begin(new, old)
+    how(tmp_path / which, column)
+    with pytest.raises(InputError) as caught:
+        begin(new, old)
+    assert (caught.value.code, caught.value.where) == ("training-data-missing", str(tmp_path / which))
+
+
+def test_a_damaged_shard_is_not_taken_for_a_full_disk(tmp_path):
+    write_shard(
+        tmp_path / "shard", "gnomad", "v4.1", [(Variant("chr1", pos, "A", "C"), 0.5) for pos in (1, 2)]
+    )
+    held, contigs = HeldOut("GRCh38"), ContigTable({"1": 1_000})
+    write_variants(
+        tmp_path / "table", Shard(tmp_path / "shard"), "gnomad", contigs, held, Reach({}), training=True
+    )
+    spoil(tmp_path / "shard", "alt")
+    with pytest.raises(InputError, match="training-data-missing"):
+        write_variants(
+            tmp_path / "again", Shard(tmp_path / "shard"), "gnomad", contigs, held, Reach({}), training=True
+        )
+    assert not (tmp_path / "again").exists()

@@ -8,14 +8,13 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from genolewm_core.genome.contigs import ContigTable
 from genolewm_core.genome.reference import Reference
 from genolewm_core.genome.variant import Variant
 from genolewm_data.dataset.config import DatasetConfig, HeldHaplotypes, Shard
 from genolewm_data.dataset.regions import regions_of
-from genolewm_data.dataset.sources import open_reference
+from genolewm_data.dataset.sources import COLUMNS, open_reference
 from genolewm_data.haplotypes.phased import PhasedVcf
 from genolewm_data.haplotypes.table import HaplotypeTable
 from genolewm_data.holdouts.held import Holdouts
@@ -23,6 +22,7 @@ from genolewm_data.holdouts.keys import key_of
 from genolewm_data.holdouts.kmers import HeldSequence
 from genolewm_data.holdouts.rules import project_holdouts
 from genolewm_data.holdouts.sequence_file import write_held_sequence
+from genolewm_data.prepare.rows import shard_batches, shard_schema
 from genolewm_data.release.release import HELD_KMERS, HOLDOUTS
 
 __all__ = ["CLINVAR", "EVALUATION", "HAPLOTYPES", "hold_out", "labelled"]
@@ -75,9 +75,8 @@ def hold_out(config: DatasetConfig, reference: Reference, folder: Path, blocks: 
 
 def labelled(shard: Shard, labels: Iterable[str], contigs: ContigTable) -> Iterator[Variant]:
     """Variants of a ClinVar shard with some labels, those of the configuration if it has some."""
-    wanted = set(shard.labels or labels)
     wanted = pa.array(sorted(shard.labels or labels))
-    for batch in pq.ParquetFile(shard.path).iter_batches(columns=["chrom", "pos", "ref", "alt", "label"]):
+    for batch in shard_batches(shard.path, shard_schema(shard.path, COLUMNS["clinvar"])):
         for row in batch.filter(pc.is_in(batch["label"], value_set=wanted)).to_pylist():
             yield Variant(contigs.resolve(row["chrom"]) or row["chrom"], row["pos"], row["ref"], row["alt"])
 

@@ -9,17 +9,17 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import polars as pl
-
 from genolewm_core.errors import ConfigError, InputError
 from genolewm_core.genome.contigs import ContigTable, detect_assembly
 from genolewm_core.genome.reference import Reference
 from genolewm_data.dataset.config import DatasetConfig, Shard, Source
 from genolewm_data.holdouts.intervals import chromosome
+from genolewm_data.prepare.rows import VARIANT, shard_contigs, shard_schema
 from genolewm_data.prepare.shard import read_shard_info
 from genolewm_data.release.manifest import SCHEMA_VERSION, SourceFile
 
 __all__ = [
+    "COLUMNS",
     "MADE_WITH",
     "GivenFile",
     "check_shard",
@@ -34,6 +34,9 @@ __all__ = [
 
 MADE_WITH = ("genolewm-core", "genolewm-data", "numpy", "pyarrow")
 """Distributions whose versions may decide bytes."""
+
+COLUMNS = {"gnomad": (*VARIANT, "af"), "clinvar": (*VARIANT, "label", "stars")}
+"""What a release needs of a shard, by its kind."""
 
 _WHOLE_BP = 10_000_000
 """Shorter than every chromosome, longer than every scaffold."""
@@ -194,7 +197,8 @@ def check_shard(shard: Shard, kind: str, assembly: str, contigs: ContigTable) ->
                 found=found,
                 next_step="prepare the shard with --reference, from a release on the configuration's assembly",
             )
-    names = pl.scan_parquet(shard.path).select(pl.col("chrom").unique(maintain_order=True)).collect()["chrom"]
+    shard_schema(shard.path, COLUMNS[kind])
+    names = shard_contigs(shard.path)
     unknown = [name for name in names if contigs.resolve(name) is None]
     if unknown:
         raise InputError(

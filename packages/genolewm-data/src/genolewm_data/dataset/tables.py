@@ -160,10 +160,8 @@ def write_variants(
 
 def has_variants(shard: Shard, source: str, contigs: ContigTable, reach: Reach) -> bool:
     """Whether some variant that training may take lies in reach, whatever is held out."""
-    file = pq.ParquetFile(shard.path)
-    columns = [name for name in _COLUMNS[source] if name in file.schema_arrow.names]
     _, wanted = _unfit(source, shard, True)
-    for batch in file.iter_batches(_ROW_GROUP, columns=columns):
+    for batch in shard_batches(shard.path, shard_schema(shard.path, COLUMNS[source])):
         rows = pa.Table.from_batches([batch])
         rows = rows.filter(wanted(rows))
         rows = rows.filter(_short(rows)) if len(rows) else rows

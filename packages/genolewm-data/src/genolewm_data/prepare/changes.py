@@ -18,12 +18,14 @@ import pyarrow.parquet as pq
 from genolewm_core.artifacts.atomic import publishing
 from genolewm_core.errors import InputError
 from genolewm_data.holdouts.intervals import chromosome
+from genolewm_data.prepare.rows import VARIANT, reading_shard, shard_contigs, shard_schema
 from genolewm_data.prepare.shard import KEY, ShardInfo, read_shard_info
 
 __all__ = ["CHANGES_VERSION", "Changes", "label_changes", "refuse_incomparable", "write_changes"]
 
 CHANGES_VERSION = "1.0.0"
 _SPELLING = ["pos", "ref", "alt"]
+_COLUMNS = [*VARIANT, "label", "stars"]
 _SCHEMA = pa.schema(
     [
         pa.field("chrom", pa.string(), nullable=False),
@@ -72,10 +74,12 @@ def label_changes(previous: Path, now: Path) -> Changes:
     """
     earlier, later = read_shard_info(previous), read_shard_info(now)
     refuse_incomparable(previous, earlier, later.release, later.assembly, later.spelling)
-    names = {_contig(name): name for name in _contigs(previous)}
+    for shard in (previous, now):
+        shard_schema(shard, _COLUMNS)
+    names = {_contig(name): name for name in shard_contigs(previous)}
     shared = 0
     changed = []
-    for name in _contigs(now):  # one at a time: a whole release may be millions of rows
+    for name in shard_contigs(now):  # one at a time: a whole release may be millions of rows
         old = _variants(previous, names.get(_contig(name), name)).drop("chrom")
         both = _variants(now, name).join(
             old.rename({"label": "previous", "stars": "previous_stars"}),
@@ -158,16 +162,6 @@ def _said(info: ShardInfo) -> dict[str, object]:
     return {"release": info.release, "sources": [asdict(source) for source in info.sources]}
 
 
-def _contigs(shard: Path) -> list[str]:
-    names: list[str] = (
-        pl.scan_parquet(shard)
-        .select(pl.col("chrom").unique(maintain_order=True))
-        .collect()["chrom"]
-        .to_list()
-    )
-    return names
-
-
 def _contig(name: str) -> str:
     """One name for a contig that two references may name in two ways."""
     spelled = chromosome(name)
@@ -175,8 +169,8 @@ def _contig(name: str) -> str:
 
 
 def _variants(shard: Path, name: str) -> pl.DataFrame:
-    rows = pl.scan_parquet(shard).filter(pl.col("chrom") == name)
-    return rows.select("chrom", *_SPELLING, "label", "stars").collect()
+    with reading_shard(shard, pl.exceptions.PolarsError):
+        return pl.scan_parquet(shard).filter(pl.col("chrom") == name).select(_COLUMNS).collect()
 
 
 def _incomparable(

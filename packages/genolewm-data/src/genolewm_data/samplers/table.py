@@ -16,11 +16,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from genolewm_core.errors import InputError
 from genolewm_core.genome.contigs import ContigTable
 from genolewm_core.genome.variant import V1_MAX_LEN, RelEdit, Variant, edit_type
+from genolewm_data.prepare.rows import VARIANT, shard_batches, shard_schema
 from genolewm_data.samplers.edit import EditSource
 from genolewm_data.samplers.window import EditableWindow
 from genolewm_data.samplers.words import below
@@ -157,22 +156,13 @@ def _read(
 ) -> VariantTable:
     left_out: Counter[str] = Counter()
     parts: dict[str, list[tuple[Any, Any, Any]]] = {}
-    try:
-        file = pq.ParquetFile(shard)
-        missing = [
-            name for name in ("chrom", "pos", "ref", "alt", column) if name not in file.schema_arrow.names
-        ]
-        if missing:
-            raise _unusable(shard, "has no column " + ", ".join(missing))
-        for batch in file.iter_batches(columns=["chrom", "pos", "ref", "alt", column]):
-            for chrom, rows in _batch(batch, column, reason, wanted, left_out):
-                name = chrom if contigs is None else contigs.resolve(chrom)
-                if name is None:
-                    left_out["unknown_contig"] += len(rows[0])
-                else:
-                    parts.setdefault(name, []).append(rows)
-    except (OSError, pa.ArrowException) as error:
-        raise _unusable(shard, f"cannot be read ({type(error).__name__})") from error
+    for batch in shard_batches(shard, shard_schema(shard, (*VARIANT, column))):
+        for chrom, rows in _batch(batch, column, reason, wanted, left_out):
+            name = chrom if contigs is None else contigs.resolve(chrom)
+            if name is None:
+                left_out["unknown_contig"] += len(rows[0])
+            else:
+                parts.setdefault(name, []).append(rows)
     return VariantTable(
         {
             name: _columns(*(np.concatenate([part[i] for part in held]) for i in range(3)))
@@ -225,14 +215,4 @@ def _columns(
         offset=np.concatenate([[0], np.cumsum(lengths)]).astype(np.uint32),
         ref_len=ref_len[order],
         alleles="".join(joined).encode("ascii"),
-    )
-
-
-def _unusable(shard: Path, problem: str) -> InputError:
-    return InputError(
-        "training-data-missing",
-        f"A shard of variants {problem}.",
-        where=shard.name,
-        expected="a variants.parquet as geno-lewm prepare writes it",
-        next_step="prepare it again from the released file",
     )
