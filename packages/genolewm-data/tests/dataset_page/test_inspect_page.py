@@ -7,6 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from genolewm_core.errors import ConfigError
+from genolewm_data.inspect.checks import checks_of
 from genolewm_data.inspect.command import inspect
 from genolewm_data.inspect.page import page_path, write_page
 
@@ -56,12 +57,31 @@ def test_every_part_is_there_and_nothing_is_from_outside(page):
 
 
 def test_numbers_are_in_tables_behind_every_picture(page):
-    charts = page.count('<figure class="chart">') + page.count('<figure class="lanes">')
+    charts = page.count('<figure class="chart') + page.count('<figure class="lanes">')
     assert charts >= 8
     assert page.count("<summary>Numbers of this") == charts
     pictures = re.findall(r'<svg[^>]* role="img"[^>]*>', page)
     assert len(pictures) >= charts
     assert all("aria-label=" in picture for picture in pictures)
+
+
+def test_charts_of_few_say_so_but_for_those_of_the_whole_release(page):
+    charts = page.split('<figure class="chart')[1:]
+    few = [chart.startswith(" few") for chart in charts]
+    assert few == ["too few to judge by" in chart for chart in charts]
+    assert few == ["windows compared by sequence" not in chart.split("</strong>")[0] for chart in charts]
+
+
+def test_the_notice_leads_to_the_expectations_that_are_not_met(make):
+    path, found = write_page(make(windows={"train": {"placed": 9}, "validation": {"brca1": 1, "chr21": 2}}))
+    page = path.read_text(encoding="utf-8")
+    outline = Outline(page)
+    titles = [check.title for check in checks_of(found)]
+    missed = [i for i, check in enumerate(checks_of(found), 1) if not check.ok]
+    assert missed
+    links = re.findall(r'<a href="#expectation-(\d+)">(.*?)</a>', page)
+    assert links == [(str(i), titles[i - 1]) for i in missed]
+    assert {f"expectation-{i}" for i in range(1, len(titles) + 1)} <= outline.ids
 
 
 def test_the_same_release_gives_the_same_page(make, annotation, tmp_path):

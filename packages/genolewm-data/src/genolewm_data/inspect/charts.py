@@ -15,6 +15,7 @@ WIDTH, HEIGHT = 340.0, 150.0
 UNITS = 1_000.0
 """Width of the longest contig's lane, in its own units."""
 
+_FEW = 50
 _N_LEVELS = 4
 _MOST_LANES = 40
 _LEAST = 3.0
@@ -56,6 +57,11 @@ class BarChart:
     ticks: tuple[tuple[float, str], ...]
     lines: tuple[float, ...]
     top: float
+
+    @property
+    def few(self) -> bool:
+        """Whether the shares of a sample of so few say little."""
+        return self.n < _FEW
 
 
 def bar_chart(
