@@ -13,6 +13,8 @@ import pytest
 from genolewm_core.errors import GenoLeWMError
 from genolewm_core.scoring.states import ReferenceWindow
 from genolewm_data.dataset.build import build_release
+from genolewm_data.dataset.command import _tell
+from genolewm_data.dataset.shortfalls import shortfalls
 from genolewm_data.dataset.sources import open_reference, unconfirmed
 from genolewm_data.release.release import Release
 
@@ -87,7 +89,7 @@ def test_tables_have_what_their_split_may_have(world, built):
     assert {row["label"] for row in keys("variants/train.clinvar.parquet").values()} == {"P"}
     assert not any(chrom == "chr21" for chrom, *_ in train)
     assert set(keys("variants/validation.clinvar.parquet")) <= held
-    assert {chrom for chrom, *_ in keys("variants/validation.gnomad.parquet")} == {"chr21", "chr1"}
+    assert {chrom for chrom, *_ in keys("variants/validation.gnomad.parquet")} == {"chr21"}
     left_out = built.manifest.left_out
     assert left_out["variants.train.gnomad"]["held_out"] > 0
     # Of the old release's VUS every other one is P in the new one, and none of them is held out.
@@ -190,7 +192,7 @@ def test_a_build_that_was_cut_off_behind_its_publication_is_finished(world, tmp_
 
 def test_a_release_with_a_leak_is_not_published(world, tmp_path, monkeypatch):
     # As if copies of held-out sequence were not looked for while windows are made.
-    monkeypatch.setattr("genolewm_data.dataset.windows.LEAST_INFORMATIVE", 1 << 30)
+    monkeypatch.setattr("genolewm_data.dataset.windows.THRESHOLD", 2.0)
     found = refused("holdout-leak", world.config(), tmp_path / "release")
     assert "of its k-mers with secret" in found.found
     assert not (tmp_path / "release").exists()
@@ -227,6 +229,30 @@ def test_n_windows_is_kept_exactly(world, tmp_path):
     sizes = [file.rows for file in done.manifest.files if file.path.startswith("windows/train")]
     assert sizes == [2, 2, 2, 1]
     assert not (tmp_path / "release" / "variants" / "train.gnomad.parquet").exists()
+
+
+def test_what_fell_short_is_said(world, tmp_path, capsys):
+    mix = "mix: {mrna_evo2: 1, prokaryote_evo2: 9}"
+    corpus = f"windows.corpus={{folder: {world.folder}/corpus, {mix}, stride_bp: 900}}"
+    changes = ("windows.placed.n_windows=2", "windows.shards=2", "edits.mix={synthetic_snv: 1, gnomad: 3}")
+    gnomad = f"variants={{gnomad: {{path: {world.folder}/gnomad.parquet}}}}"
+    done = build_release(world.config(*SMALL, *changes, corpus, gnomad), tmp_path / "release")
+    # Nine windows of one config are due for each of the other, and there are as many records of both.
+    assert done.manifest.left_out["records.prokaryote_evo2"]["ended"] == 2
+    assert "ended" not in done.manifest.left_out.get("records.mrna_evo2", {})
+    source, corpus = shortfalls(done.manifest, done.integrity)
+    tally = done.integrity.tuples
+    share = tally["drawn.gnomad"] / (tally["drawn.gnomad"] + tally["drawn.synthetic_snv"])
+    assert source.startswith(f"gnomad {share:.1%} of edits instead of 75.0%: ")
+    assert share < 0.5
+    assert corpus.startswith("prokaryote_evo2 was read to its end in 2 of 2 files of windows")
+    _tell(done)
+    told, card = capsys.readouterr().out, (done.folder / "data_card.md").read_text()
+    assert all(line in told and line in card for line in (source, corpus))
+
+
+def test_a_corpus_that_goes_on_with_the_others_has_not_stopped(built):
+    assert not [line for line in shortfalls(built.manifest, built.integrity) if "read to its end" in line]
 
 
 def test_what_is_in_the_way_is_refused(world, tmp_path):

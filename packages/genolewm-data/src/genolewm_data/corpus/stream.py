@@ -103,6 +103,7 @@ class CorpusReader(Iterator[CorpusWindow]):
         if state is not None:
             check_resumed(state.stream, self._identity, "sources")
         self._stop = stream.at_end != "continue"
+        self._ended: str | None = None
         self._lanes = {
             config: _Lane(
                 stream,
@@ -128,8 +129,14 @@ class CorpusReader(Iterator[CorpusWindow]):
                 return window
             del self._live[config]
             if self._stop:
+                self._ended = config
                 self._live.clear()
         raise StopIteration
+
+    @property
+    def ended(self) -> str | None:
+        """The config that had no more windows, with which the others have stopped; None before, and without `stop`."""
+        return self._ended
 
     @property
     def state(self) -> CorpusState:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from genolewm_data.dataset.shortfalls import ENDED, shortfalls
 from genolewm_data.release.asked import options_asked, windows_asked
 from genolewm_data.release.integrity import SplitIntegrity
 from genolewm_data.release.manifest import ReleaseManifest, SourceFile
@@ -25,7 +26,9 @@ _MEANINGS = {
     "label": "another label",
     "label_changed": "label differs between the two releases",
     "too_long": "longer than an edit may be",
-    "outside_windows": "in no window",
+    "outside_windows": "in no window that could use it",
+    "no_tuple": "its variants do not fit in one tuple",
+    ENDED: "no more records, so that the corpus stops (files of windows)",
     "no_window": "no room for a window at a multiple of the stride",
     "ambiguous": "too many ambiguous bases",
     "other_letter": "letters that are no bases",
@@ -137,6 +140,12 @@ def _lines(manifest: ReleaseManifest, integrity: SplitIntegrity) -> Iterator[str
         ),
     )
     yield ""
+    short = list(shortfalls(m, integrity))
+    if short:
+        yield "## What fell short of what was asked"
+        yield ""
+        yield from (f"- {line}." for line in short)
+        yield ""
     yield "## What was left out"
     yield ""
     reasons_of = [

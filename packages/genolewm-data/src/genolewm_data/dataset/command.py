@@ -91,6 +91,8 @@ def card(folder: Path, check: bool) -> None:
 
 
 def _tell(built: Built) -> None:
+    from genolewm_data.dataset.shortfalls import shortfalls
+
     manifest, integrity = built.manifest, built.integrity
     click.echo(f"{built.folder}  {manifest.name} {manifest.version}, {manifest.assembly}")
     for split, counts in manifest.windows.items():
@@ -103,6 +105,8 @@ def _tell(built: Built) -> None:
         if split != "shared":
             click.echo(f"  {split + ' haplotypes':<24}{n:>12,}")
     click.echo(f"  nothing held out in {integrity.training.edits:,} edits and all training windows")
+    for line in shortfalls(manifest, integrity):
+        click.echo(f"  {line}")
     click.echo(f"  {manifest.digest}")
     for name in built.unconfirmed:
         click.echo(

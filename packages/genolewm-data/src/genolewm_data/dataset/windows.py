@@ -15,6 +15,7 @@ from genolewm_core.scoring.cells import Geometry
 from genolewm_data.corpus import CorpusStream, HubSource, ParquetSource, RecordSource, Slice, WindowRule
 from genolewm_data.dataset.config import DatasetConfig
 from genolewm_data.dataset.regions import regions_of
+from genolewm_data.dataset.shortfalls import ENDED
 from genolewm_data.holdouts.held import HeldOut, Holdouts
 from genolewm_data.holdouts.integrity import LEAST_INFORMATIVE, THRESHOLD
 from genolewm_data.holdouts.kmers import HeldSequence
@@ -107,6 +108,8 @@ class ShardWork:
             if records or windows:
                 left_out[f"records.{config}"] = {name: counts.pop(name) for name in _OF_RECORDS}
                 left_out[f"windows.{config}"] = counts
+        if reader.ended is not None:
+            left_out.setdefault(f"records.{reader.ended}", {})[ENDED] = 1
 
 
 def placed_stream(config: DatasetConfig, held_out: HeldOut) -> PlacedStream | None:
