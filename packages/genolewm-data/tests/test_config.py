@@ -65,7 +65,7 @@ WRONG = {
     "unknown key at the top": ("name: x\nflga: true", (), "flga", "flag"),
     "missing key": ("share: 1", (), "name", "a value"),
     "number that is text": ("name: x\ninner: {path: a, n: '3'}", (), "inner.n", "a valid integer"),
-    "text that is a number": ("name: 1.10", (), "name", "a valid string"),
+    "text that is a number": ("name: 1.10", (), "name", "text; with quotes"),
     "flag that is a number": ("name: x\nflag: 1", (), "flag", "a valid boolean"),
     "out of bounds": ("name: x", ("inner.path=a", "inner.n=0"), "inner.n", "greater than or equal to 1"),
     "not finite": ("name: x\nshare: .nan", (), "config.yaml", "text and numbers"),
@@ -92,3 +92,4 @@ def test_a_file_that_is_not_there_is_refused(tmp_path):
     with pytest.raises(ConfigError) as caught:
         read_config(Outer, tmp_path / "none.yaml")
     assert caught.value.code == "config-invalid"
+    assert caught.value.found == "No such file or directory"

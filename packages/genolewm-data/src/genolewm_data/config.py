@@ -59,7 +59,7 @@ def read_config(cls: type[T], path: Path, overrides: Iterable[str] = ()) -> T:
             "cannot be read",
             path.name if mark is None else f"{path.name}, line {mark.line + 1}",
             "a file of YAML",
-            getattr(error, "problem", None) or type(error).__name__,
+            getattr(error, "problem", None) or getattr(error, "strerror", None) or type(error).__name__,
         ) from None
     if not isinstance(raw, dict):
         raise _invalid("is no mapping", path.name, "lines of key: value", type(raw).__name__)
@@ -140,10 +140,14 @@ def _refusal(cls: type, path: Path, error: ValidationError) -> ConfigError:
             f"did you mean {near[0]}?" if near else "take the key out, or correct it",
         )
     missing = first["type"] == "missing"
+    expected = "a value" if missing else first["msg"].removeprefix("Input should be ")
+    if first["type"] == "string_type" and isinstance(first["input"], int | float):
+        # YAML reads 1.0 and yes as a number and a flag.
+        expected = 'text; with quotes where it looks like a number or a flag, such as "1.0"'
     return _invalid(
         "lacks a key" if missing else "has a value that cannot be used",
         f"{path.name}: {key}{more}",
-        "a value" if missing else first["msg"].removeprefix("Input should be "),
+        expected,
         "none" if missing else json.dumps(first["input"], default=str)[:60],
     )
 

@@ -414,6 +414,13 @@ REFUSALS = {
         lambda world, folder: ["windows.corpus.folder=none", "windows.corpus.mix={mrna_evo2: 1}"],
         "corpus-unreadable",
     ),
+    "a config that the corpus does not have": (
+        lambda world, folder: [
+            f"windows.corpus.folder={world.folder}/corpus",
+            "windows.corpus.mix={mrna_evo: 1}",
+        ],
+        "config-invalid",
+    ),
     "a file that is not there": (lambda world, folder: ["reference.path=none.fa"], "training-data-missing"),
     "no window": (lambda world, folder: ["windows.window_bp=60000"], "training-data-missing"),
     "a corpus of records that are all too short": (
@@ -435,7 +442,8 @@ REFUSALS = {
 }
 
 
-FOUND = {
+SAID = {
+    "a config that the corpus does not have": "windows.corpus.mix.mrna_evo: mrna_evo; did you mean mrna_evo2?",
     "a shard without a variant in any place": "none in 1 places; 1 regions without one",
     "a shard without a variant in any window": "held_out 1; 81 placed windows, 0 regions without one",
     "regions that are too small": "2 regions without a window",
@@ -448,9 +456,9 @@ def test_what_does_not_fit_is_refused(world, tmp_path, name):
     config = world.config(
         *SMALL[:-1], "holdouts.clinvar=null", "holdouts.haplotypes=null", *overrides(world, tmp_path)
     )
-    found = refused(code, config, tmp_path / "release").found
+    error = refused(code, config, tmp_path / "release")
     assert not (tmp_path / "release").exists()
-    assert FOUND.get(name, "") in found
+    assert SAID.get(name, "") in f"{error.where}: {error.found}; {error.next_step}"
     if any(word in name for word in ("shard of", "shard that", "a reference of", "not there", "place")):
         # Nothing was finished, so nothing is in the way of a corrected configuration.
         assert not list(tmp_path.glob(".*"))

@@ -6,6 +6,7 @@ import pytest
 
 from genolewm_core.errors import InputError
 from genolewm_data.release.manifest import MANIFEST, ReleaseFile, ReleaseManifest, SourceFile
+from genolewm_data.release.sums import read_sums
 
 WRITTEN = ReleaseManifest(
     name="small",
@@ -57,3 +58,10 @@ def test_no_manifest(tmp_path, text):
         (tmp_path / MANIFEST).write_text(text)
     with pytest.raises(InputError, match="dataset-invalid"):
         ReleaseManifest.read(tmp_path)
+
+
+@pytest.mark.parametrize("read", [ReleaseManifest.read, read_sums])
+def test_a_file_that_is_missing_is_told_as_such(tmp_path, read):
+    with pytest.raises(InputError, match="dataset-invalid") as error:
+        read(tmp_path)
+    assert error.value.found == "no such file"

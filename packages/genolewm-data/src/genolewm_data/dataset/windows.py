@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeVar
 
 from genolewm_core.artifacts.atomic import publishing
+from genolewm_core.errors import ConfigError
 from genolewm_core.genome.reference import Reference
 from genolewm_core.jobs import Seat
 from genolewm_core.scoring.cells import Geometry
 from genolewm_data.corpus import CorpusStream, HubSource, ParquetSource, RecordSource, Slice, WindowRule
+from genolewm_data.corpus.records import CONFIGS
 from genolewm_data.dataset.config import DatasetConfig
 from genolewm_data.dataset.regions import regions_of
 from genolewm_data.dataset.shortfalls import ENDED
@@ -136,6 +139,16 @@ def corpus_stream(config: DatasetConfig, holdouts: Holdouts) -> CorpusStream | N
         return None
     sources: list[RecordSource] = []
     for name in corpus.mix:
+        if name not in CONFIGS:
+            near = get_close_matches(name, CONFIGS, n=1)
+            raise ConfigError(
+                "config-invalid",
+                "The corpus has no such config.",
+                where=f"windows.corpus.mix.{name}",
+                expected=near[0] if near else ", ".join(CONFIGS),
+                found=name[:60],
+                next_step=f"did you mean {near[0]}?" if near else "name configs of the corpus",
+            )
         if corpus.folder is not None:
             sources.append(ParquetSource(name, corpus.folder.path))
         elif corpus.hub is not None:

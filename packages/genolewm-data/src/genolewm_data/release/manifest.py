@@ -122,6 +122,8 @@ class ReleaseManifest:
                 return TypeAdapter(cls).validate_json(text, strict=True, extra="forbid")
         except ValidationError as error:
             raise _invalid(folder, first_problem(error)) from None
+        except FileNotFoundError:
+            raise _invalid(folder, "no such file") from None
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise _invalid(folder, f"{type(error).__name__}: {error}"[:120]) from None
         raise _invalid(folder, f"schema version {version}")

@@ -51,6 +51,6 @@ def read_sums(folder: Path) -> dict[str, str]:
             "The digests of the dataset release cannot be read.",
             where=str(folder / SUMS),
             expected="lines of a digest, two blanks and a path",
-            found=type(error).__name__,
+            found="no such file" if isinstance(error, FileNotFoundError) else type(error).__name__,
             next_step="copy the release again",
         ) from None
