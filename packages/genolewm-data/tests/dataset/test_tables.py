@@ -6,14 +6,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genolewm_core.errors import InputError
+from genolewm_core.errors import ConfigError, InputError
 from genolewm_core.genome.contigs import ContigTable
+from genolewm_core.genome.reference import Reference
 from genolewm_core.genome.variant import Variant
-from genolewm_data.dataset.config import Shard
-from genolewm_data.dataset.holding import labelled
+from genolewm_data.dataset.config import ClinvarShard, GnomadShard
+from genolewm_data.dataset.holding import hold_out, labelled
 from genolewm_data.dataset.sources import check_shard
 from genolewm_data.dataset.tables import Reach, changed_labels, write_variants
-from genolewm_data.holdouts.held import HeldOut
+from genolewm_data.holdouts.held import HeldOut, Holdouts
 from genolewm_data.holdouts.intervals import Intervals
 
 from .conftest import candidates, write_shard
@@ -71,7 +72,7 @@ def test_labels_are_compared_from_the_earlier_to_the_later_release(tmp_path):
     write_shard(tmp_path / "old", "clinvar", "2020-01-01", [(kept, "P"), (moved, "VUS"), (withdrawn, "P")])
     write_shard(tmp_path / "new", "clinvar", "2024-01-01", [(kept, "P"), (moved, "P"), (added, "P")])
     contigs = ContigTable({"1": 1_000})
-    old, new = Shard(tmp_path / "old"), Shard(tmp_path / "new")
+    old, new = ClinvarShard(tmp_path / "old"), ClinvarShard(tmp_path / "new")
     assert changed_labels(new, old, contigs) == changed_labels(old, new, contigs) == {("1", 2, "A", "C")}
     assert changed_labels(new, new, contigs) == frozenset()
     assert changed_labels(new, None, contigs) == frozenset()
@@ -108,12 +109,33 @@ def test_a_shard_that_is_damaged_or_lacks_a_column_is_named(tmp_path, how, colum
     rows = [(Variant("chr1", pos, "A", "C"), "P") for pos in range(1, 50)]
     write_shard(tmp_path / "old", "clinvar", "2020-01-01", rows)
     write_shard(tmp_path / "new", "clinvar", "2024-01-01", rows)
-    old, new = Shard(tmp_path / "old"), Shard(tmp_path / "new")
+    old, new = ClinvarShard(tmp_path / "old"), ClinvarShard(tmp_path / "new")
     begin(new, old)
     how(tmp_path / which, column)
     with pytest.raises(InputError) as caught:
         begin(new, old)
     assert (caught.value.code, caught.value.where) == ("training-data-missing", str(tmp_path / which))
+
+
+@pytest.mark.parametrize("given", ["gnomad: {path: g, labels: [P]}", "clinvar: {path: c, min_af: 0.5}"])
+def test_a_key_of_the_other_kind_of_shard_is_refused(world, given):
+    kind, key = given.partition(":")[0], "labels" if "labels" in given else "min_af"
+    with pytest.raises(ConfigError, match=f"variants.{kind}.{key}"):
+        world.config(f"variants={{{given}}}")
+
+
+def test_hold_outs_that_cannot_all_be_named_are_refused(world, tmp_path):
+    path = tmp_path / "made.json"
+
+    def held(n):
+        regions = {f"gene {i}": Intervals.of({"chr1": [(9 * i, 9 * i + 5)]}) for i in range(n)}
+        Holdouts({"GRCh38": HeldOut("GRCh38", regions)}).write(path)
+        config = world.config(f"holdouts={{file: {path}}}")
+        return hold_out(config, Reference(config.reference.path), tmp_path, tmp_path / "blocks")
+
+    assert len(held(16)["regions"]) == 16
+    with pytest.raises(InputError, match="holdouts-invalid"):
+        held(17)
 
 
 def test_a_damaged_shard_is_not_taken_for_a_full_disk(tmp_path):
@@ -122,11 +144,17 @@ def test_a_damaged_shard_is_not_taken_for_a_full_disk(tmp_path):
     )
     held, contigs = HeldOut("GRCh38"), ContigTable({"1": 1_000})
     write_variants(
-        tmp_path / "table", Shard(tmp_path / "shard"), "gnomad", contigs, held, Reach({}), training=True
+        tmp_path / "table", GnomadShard(tmp_path / "shard"), "gnomad", contigs, held, Reach({}), training=True
     )
     spoil(tmp_path / "shard", "alt")
     with pytest.raises(InputError, match="training-data-missing"):
         write_variants(
-            tmp_path / "again", Shard(tmp_path / "shard"), "gnomad", contigs, held, Reach({}), training=True
+            tmp_path / "again",
+            GnomadShard(tmp_path / "shard"),
+            "gnomad",
+            contigs,
+            held,
+            Reach({}),
+            training=True,
         )
     assert not (tmp_path / "again").exists()

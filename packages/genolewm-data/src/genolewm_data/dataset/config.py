@@ -19,9 +19,11 @@ from genolewm_data.samplers import EditSource, SourceMix, edge_margin
 from genolewm_data.tuples import TupleOptions
 
 __all__ = [
+    "ClinvarShard",
     "Corpus",
     "DatasetConfig",
     "Edits",
+    "GnomadShard",
     "HeldHaplotypes",
     "HeldOptions",
     "Hub",
@@ -149,23 +151,41 @@ class Shard:
 
     Attributes:
         path: its variants.parquet.
-        min_af: of gnomAD, smallest frequency that is taken.
-        labels: of ClinVar, the ones that are taken.
         licence: for the card.
     """
 
     path: ConfigPath
-    min_af: Share = 0.01
-    labels: tuple[Label, ...] | None = None
     licence: str = ""
+
+
+@dataclass(frozen=True, config=STRICT)
+class GnomadShard(Shard):
+    """Of gnomAD.
+
+    Attributes:
+        min_af: smallest frequency that is taken.
+    """
+
+    min_af: Share = 0.01
+
+
+@dataclass(frozen=True, config=STRICT)
+class ClinvarShard(Shard):
+    """Of ClinVar.
+
+    Attributes:
+        labels: the ones that are taken; without it, those that its use needs.
+    """
+
+    labels: Annotated[tuple[Label, ...], Field(min_length=1)] | None = None
 
 
 @dataclass(frozen=True, config=STRICT)
 class Variants:
     """Variants that training may use."""
 
-    gnomad: Shard | None = None
-    clinvar: Shard | None = None
+    gnomad: GnomadShard | None = None
+    clinvar: ClinvarShard | None = None
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -195,7 +215,7 @@ class HeldOptions:
     chain: Given | None = None
     annotations: Mapping[Assembly, Given] | None = None
     references: Mapping[Assembly, Given] = field(default_factory=dict)
-    clinvar: Shard | None = None
+    clinvar: ClinvarShard | None = None
     haplotypes: HeldHaplotypes | None = None
 
 

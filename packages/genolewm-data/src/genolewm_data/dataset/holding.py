@@ -9,17 +9,18 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from genolewm_core.errors import InputError
 from genolewm_core.genome.contigs import ContigTable
 from genolewm_core.genome.reference import Reference
 from genolewm_core.genome.variant import Variant
-from genolewm_data.dataset.config import DatasetConfig, HeldHaplotypes, Shard
+from genolewm_data.dataset.config import ClinvarShard, DatasetConfig, HeldHaplotypes
 from genolewm_data.dataset.regions import regions_of
 from genolewm_data.dataset.sources import COLUMNS, open_reference
 from genolewm_data.haplotypes.phased import PhasedVcf
 from genolewm_data.haplotypes.table import HaplotypeTable
 from genolewm_data.holdouts.held import Holdouts
 from genolewm_data.holdouts.keys import key_of
-from genolewm_data.holdouts.kmers import HeldSequence
+from genolewm_data.holdouts.kmers import MOST_HOLDOUTS, HeldSequence
 from genolewm_data.holdouts.rules import project_holdouts
 from genolewm_data.holdouts.sequence_file import write_held_sequence
 from genolewm_data.prepare.rows import shard_batches, shard_schema
@@ -48,6 +49,7 @@ def hold_out(config: DatasetConfig, reference: Reference, folder: Path, blocks: 
     """
     held = config.holdouts
     holdouts = _regions(config)
+    _check_number(config, holdouts)
     if held.clinvar is not None:
         keys = {key_of(v) for v in labelled(held.clinvar, EVALUATION, reference.contigs)}
         old = holdouts.on(config.assembly).variants.get(CLINVAR, frozenset())
@@ -73,7 +75,7 @@ def hold_out(config: DatasetConfig, reference: Reference, folder: Path, blocks: 
     }
 
 
-def labelled(shard: Shard, labels: Iterable[str], contigs: ContigTable) -> Iterator[Variant]:
+def labelled(shard: ClinvarShard, labels: Iterable[str], contigs: ContigTable) -> Iterator[Variant]:
     """Variants of a ClinVar shard with some labels, those of the configuration if it has some."""
     wanted = pa.array(sorted(shard.labels or labels))
     for batch in shard_batches(shard.path, shard_schema(shard.path, COLUMNS["clinvar"])):
@@ -90,6 +92,20 @@ def _regions(config: DatasetConfig) -> Holdouts:
     if held.chain is None or held.annotations is None:
         raise ValueError("a configuration that was not checked")
     return project_holdouts(held.chain.path, {name: one.path for name, one in held.annotations.items()})
+
+
+def _check_number(config: DatasetConfig, holdouts: Holdouts) -> None:
+    assemblies = (config.assembly, *config.holdouts.references)
+    names = {name for assembly in assemblies for name in holdouts.on(assembly).regions}
+    if len(names) > MOST_HOLDOUTS:
+        raise InputError(
+            "holdouts-invalid",
+            "There are more hold-outs of regions than k-mers can be labelled with.",
+            where="holdouts.file",
+            expected=f"at most {MOST_HOLDOUTS}",
+            found=f"{len(names)}",
+            next_step="put regions together under fewer names",
+        )
 
 
 def _blocks(held: HeldHaplotypes, reference: Reference) -> HaplotypeTable:

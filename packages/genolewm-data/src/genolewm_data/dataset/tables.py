@@ -18,7 +18,7 @@ from genolewm_core.genome.bed import Region, merge_regions
 from genolewm_core.genome.contigs import ContigTable
 from genolewm_core.genome.reference import Reference
 from genolewm_core.genome.variant import V1_MAX_LEN, Variant
-from genolewm_data.dataset.config import Shard
+from genolewm_data.dataset.config import ClinvarShard, GnomadShard, Shard
 from genolewm_data.dataset.holding import EVALUATION
 from genolewm_data.dataset.sources import COLUMNS
 from genolewm_data.haplotypes.calls import Block
@@ -100,7 +100,7 @@ class Reach:
 
 def write_variants(
     path: Path,
-    shard: Shard,
+    shard: GnomadShard | ClinvarShard,
     source: str,
     contigs: ContigTable,
     held: HeldOut,
@@ -138,7 +138,7 @@ def write_variants(
                 contig = contigs.resolve(given) or given
                 rows = rows.set_column(0, "chrom", pa.array([contig] * len(rows), pa.string()))
                 for reason, wanted in (
-                    _unfit(source, shard, training),
+                    _unfit(shard, training),
                     ("too_long", _short),
                     (
                         ("held_out", lambda rows: ~held_rows.of(rows))
@@ -158,9 +158,9 @@ def write_variants(
     return {name: n for name, n in sorted(counts.items()) if n or name == "kept"}
 
 
-def has_variants(shard: Shard, source: str, contigs: ContigTable, reach: Reach) -> bool:
+def has_variants(shard: GnomadShard | ClinvarShard, source: str, contigs: ContigTable, reach: Reach) -> bool:
     """Whether some variant that training may take lies in reach, whatever is held out."""
-    _, wanted = _unfit(source, shard, True)
+    _, wanted = _unfit(shard, True)
     for batch in shard_batches(shard.path, shard_schema(shard.path, COLUMNS[source])):
         rows = pa.Table.from_batches([batch])
         rows = rows.filter(wanted(rows))
@@ -211,8 +211,8 @@ def within(reach: Reach, block: Block) -> bool:
     return bool(reach.holds(calls[0].chrom, np.array([start]), np.array([end]))[0])
 
 
-def _unfit(source: str, shard: Shard, training: bool) -> tuple[str, Any]:
-    if source == "gnomad":
+def _unfit(shard: GnomadShard | ClinvarShard, training: bool) -> tuple[str, Any]:
+    if isinstance(shard, GnomadShard):
         return "rare", lambda rows: pc.fill_null(pc.greater_equal(rows["af"], shard.min_af), False)
     labels = pa.array(sorted(shard.labels or (("P", "LP") if training else EVALUATION)))
     return "label", lambda rows: pc.is_in(rows["label"], value_set=labels)

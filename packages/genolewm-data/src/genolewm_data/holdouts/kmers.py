@@ -24,7 +24,15 @@ from genolewm_core.genome.reference import Reference
 from genolewm_core.scoring.sixmer import base_digits
 from genolewm_data.holdouts.intervals import Intervals, chromosome
 
-__all__ = ["KEPT_ONE_IN", "K_BP", "NEIGHBOURHOOD_BP", "HeldSequence", "Match", "sampled_kmers"]
+__all__ = [
+    "KEPT_ONE_IN",
+    "K_BP",
+    "MOST_HOLDOUTS",
+    "NEIGHBOURHOOD_BP",
+    "HeldSequence",
+    "Match",
+    "sampled_kmers",
+]
 
 K_BP = 32
 """Bases of a k-mer: its code fills 64 bits. A copy of divergence d keeps (1 - d) ** 32 of them."""
@@ -34,6 +42,9 @@ KEPT_ONE_IN = 8
 
 NEIGHBOURHOOD_BP = 1 << 15
 """Two neighbouring stretches of so many bases are a neighbourhood: a longer window than one may be cut."""
+
+MOST_HOLDOUTS = 16
+"""A k-mer has one bit for each."""
 
 _CHUNK_BP = 1 << 20
 _PERHAPS_BITS = 24
@@ -127,16 +138,16 @@ class HeldSequence:
         """Of one assembly's held-out regions, as far as the reference has them.
 
         Args:
-            regions: at most 16 hold-outs by name, such as `HeldOut.regions`.
+            regions: at most `MOST_HOLDOUTS` by name, such as `HeldOut.regions`.
             reference: the assembly that they are on.
 
         Raises:
             InputError: `reference-unreadable`.
-            ValueError: more than 16 hold-outs.
+            ValueError: more hold-outs than that.
         """
         names = tuple(sorted(regions))
-        if len(names) > 16:
-            raise ValueError("k-mers are labelled with at most 16 hold-outs")
+        if len(names) > MOST_HOLDOUTS:
+            raise ValueError(f"k-mers are labelled with at most {MOST_HOLDOUTS} hold-outs")
         whole = Intervals({}).union(*regions.values())
         found, places = _kmers_of(whole, reference)
         kmers, first, counts = np.unique(found, return_index=True, return_counts=True)
