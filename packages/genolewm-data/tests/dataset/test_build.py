@@ -1,5 +1,6 @@
 """A release has every window that it should, nothing that is held out, and the same bytes however it was made."""
 
+import json
 import os
 import signal
 import subprocess
@@ -9,11 +10,14 @@ from collections import Counter
 
 import pyarrow.parquet as pq
 import pytest
+from click.testing import CliRunner
 
 from genolewm_core.errors import GenoLeWMError
 from genolewm_core.scoring.states import ReferenceWindow
+from genolewm_data.config import read_config
 from genolewm_data.dataset.build import build_release
-from genolewm_data.dataset.command import _tell
+from genolewm_data.dataset.command import _tell, dataset
+from genolewm_data.dataset.config import DatasetConfig
 from genolewm_data.dataset.shortfalls import shortfalls
 from genolewm_data.dataset.sources import open_reference, unconfirmed
 from genolewm_data.release.release import Release
@@ -129,6 +133,23 @@ def test_sha256sum_agrees(built):
     )
     assert done.returncode == 0, done.stderr
     assert not list(built.folder.parent.glob(".*"))
+
+
+def test_the_card_tells_files_of_one_name_apart_and_how_to_make_it_again(world, built):
+    card = (built.folder / "data_card.md").read_text()
+    assert "| `clinvar`: variants to train on | clinvar 2024-01-01 | `clinvar-new.parquet` |" in card
+    assert "| `holdouts.clinvar`: variants held out for an evaluation | clinvar 2020-01-01 |" in card
+    again = card[card.index("## To make it again") :]
+    assert "put the paths of the files above back" in again
+    # Here the files lie beside the configuration, so that their names are their paths.
+    (world.folder / "again.yaml").write_text(json.dumps(built.manifest.config))
+    assert read_config(DatasetConfig, world.folder / "again.yaml") == world.config()
+
+
+def test_the_help_of_subcommands_is_not_cut():
+    told = CliRunner().invoke(dataset, ["--help"]).output
+    assert all(name in told for name in dataset.commands)
+    assert "..." not in told.split("Commands:")[1]
 
 
 class Cut(Exception):

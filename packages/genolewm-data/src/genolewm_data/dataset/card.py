@@ -36,6 +36,17 @@ _MEANINGS = {
     "gap": "gaps",
 }
 
+_ROLES = {
+    "gnomad": "variants to train on",
+    "clinvar": "variants to train on",
+    "haplotypes": "haplotypes to train on",
+    "holdouts.clinvar": "variants held out for an evaluation",
+    "holdouts.haplotypes": "haplotypes held out for an evaluation",
+    "regions": "where windows of training lie",
+    "holdouts.haplotypes.regions": "where haplotypes are held out",
+    "validation.regions": "where windows of validation lie",
+}
+
 _LIMITS = """\
 - For research only. It is not made for diagnosis, and a model trained on it must not be used for any.
 - The human reference is a mosaic of few people, most of one ancestry; frequencies and labels are of those populations
@@ -87,12 +98,12 @@ def _lines(manifest: ReleaseManifest, integrity: SplitIntegrity) -> Iterator[str
     yield "## What it was made of"
     yield ""
     yield from _table(
-        ("used as", "file", "release", "licence", "bytes", "SHA-256"),
+        ("used as", "release", "file", "licence", "bytes", "SHA-256"),
         (
             (
-                s.role,
-                f"`{s.name}`",
+                _role(s),
                 s.release or "not stated",
+                f"`{s.name}`",
                 s.licence or "not stated",
                 f"{s.n_bytes:,}",
                 _short(s),
@@ -162,7 +173,9 @@ def _lines(manifest: ReleaseManifest, integrity: SplitIntegrity) -> Iterator[str
     yield "## To make it again"
     yield ""
     yield (
-        "`geno-lewm dataset build` with the configuration in `dataset_manifest.json`, the files above and "
+        "Save `config` of `dataset_manifest.json` as a file of its own, which is YAML as well. Paths were reduced to "
+        "names in it: put the paths of the files above back, which their SHA-256 tells apart. `geno-lewm dataset "
+        "build` with it and "
         + ", ".join(f"{name} {number}" for name, number in sorted(m.made_with.items()))
         + " gives the same bytes, whatever the number of processes. `geno-lewm dataset verify` does the check again."
     )
@@ -213,6 +226,12 @@ def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> Iterator[s
     yield "|" + " --- |" * len(head)
     for row in rows:
         yield f"| {' | '.join(row)} |"
+
+
+def _role(source: SourceFile) -> str:
+    """What a file was used for: its key in the configuration, and in words where files of one name are usual."""
+    said = _ROLES.get(source.role)
+    return f"`{source.role}`" if said is None else f"`{source.role}`: {said}"
 
 
 def _short(source: SourceFile) -> str:

@@ -30,7 +30,7 @@ def dataset() -> None:
 dataset.add_command(inspect)
 
 
-@dataset.command("build")
+@dataset.command("build", short_help="Build a release from a YAML file.")
 @click.argument("config", type=click.Path(path_type=Path, dir_okay=False))
 @click.option("--output", type=_FOLDER, required=True, help="Folder of the release.")
 @_JOBS
@@ -60,7 +60,7 @@ def build(
     _tell(built)
 
 
-@dataset.command("verify")
+@dataset.command("verify", short_help="Check a release: its files, and that nothing held out is in it.")
 @click.argument("folder", type=_FOLDER)
 @_JOBS
 @_NO_PROGRESS
@@ -76,7 +76,7 @@ def verify(folder: Path, jobs: int, no_progress: bool) -> None:
     click.echo(f"{folder}  verified")
 
 
-@dataset.command("card")
+@dataset.command("card", short_help="Print the data card of a release.")
 @click.argument("folder", type=_FOLDER)
 @click.option("--check", is_flag=True, help="Compare with data_card.md instead of printing.")
 def card(folder: Path, check: bool) -> None:

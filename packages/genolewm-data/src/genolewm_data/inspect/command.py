@@ -11,7 +11,7 @@ __all__ = ["inspect"]
 _PATH = click.Path(path_type=Path)
 
 
-@click.command("inspect")
+@click.command("inspect", short_help="Write one HTML page about a release.")
 @click.argument("folder", type=_PATH)
 @click.option("--output", type=_PATH, help="Where to write. Default: beside FOLDER, with the ending .html.")
 @click.option(
