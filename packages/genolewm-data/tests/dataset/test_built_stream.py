@@ -1,6 +1,6 @@
 """A built release, read by the loader: what was built arrives, once, and nothing of what is held out."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 
 import pytest
 from torch.utils.data import DataLoader
@@ -42,10 +42,18 @@ def test_an_epoch_of_a_built_release(built, world):
 def test_validation_of_a_built_release(built):
     release = Release.open(built.folder)
     batches = list(GenoLeWMValDataset(release))
-    counts = Counter()
+    counts, tally = Counter(), defaultdict(Counter)
     for batch in batches:
         counts[batch.holdout] += len(batch.windows)
         assert batch.n_tuples > 0
         assert all(isinstance(ref.place, GenomePlace) for ref in batch.windows)
+        if batch.holdout != "chr21":
+            assert set(batch.tuple_window.tolist()) == set(range(len(batch.windows)))
+            tally[batch.holdout] += batch.tally
     assert counts == release.manifest.windows["validation"]
     assert set(counts) == {"chr21", "clinvar", "haplotypes"}
+    assert tally["haplotypes"]["edits.2"] == len(release.haplotypes("validation")) > 0
+    clinvar = release.variants("validation", "clinvar").contigs
+    # Those of chr21 are there for windows of chr21, since the mix has ClinVar.
+    in_windows = sum(len(found.start) for contig, found in clinvar.items() if contig != "chr21")
+    assert tally["clinvar"]["drawn.clinvar"] == in_windows > 0

@@ -14,9 +14,10 @@ from genolewm_core.errors import InputError
 from genolewm_core.genome.reference import Reference
 from genolewm_core.jobs import Place, Task, run_tasks
 from genolewm_data.dataset.config import DatasetConfig
+from genolewm_data.dataset.holding import CLINVAR, HAPLOTYPES
 from genolewm_data.dataset.places import HOW_THEY_LIE
 from genolewm_data.dataset.tables import Reach, changed_labels, haplotypes_in, within, write_variants
-from genolewm_data.dataset.validation import VALIDATION_FILE, write_validation
+from genolewm_data.dataset.validation import reach_of, write_validation
 from genolewm_data.dataset.windows import ShardWork, placed_stream, train_file
 from genolewm_data.dataset.workspace import Workspace
 from genolewm_data.haplotypes.table import HaplotypeTable
@@ -85,7 +86,10 @@ def make_tables(
     margin = edge_margin(config.edits.radius_tok)
     train_files = [space.release / train_file(number) for number in range(config.windows.shards)]
     train = Reach.of(train_files, margin)
-    validated = Reach.of([space.release / VALIDATION_FILE], margin)
+    # Windows of regions draw from the tables of the mix; the others have what they are for and nothing else.
+    regional = set(validation.windows) - {CLINVAR, HAPLOTYPES}
+    names = {"gnomad": regional, "clinvar": {CLINVAR, *(regional if "clinvar" in config.mix.sources else ())}}
+    validated = {source: reach_of(space.release, drawing, margin) for source, drawing in names.items()}
     left_out: dict[str, Counter[str]] = {}
     given = (
         ("gnomad", config.variants.gnomad, config.variants.gnomad),
@@ -108,7 +112,7 @@ def make_tables(
         if evaluation is not None:
             path = space.release / variant_file("validation", source)
             counts = write_variants(
-                path, evaluation, source, reference.contigs, held, validated, training=False
+                path, evaluation, source, reference.contigs, held, validated[source], training=False
             )
             # What is not held out is simply no part of validation.
             unusable = {name: n for name, n in counts.items() if name not in ("kept", "not_held_out")}
@@ -120,10 +124,17 @@ def make_tables(
         left_out["haplotypes.train"] = Counter(counts)
     if config.holdouts.haplotypes is not None:
         everything = HaplotypeTable.read(blocks_file(space))
-        kept = {block: n for block, n in everything.counts.items() if within(validated, block)}
+        windows = reach_of(space.release, {HAPLOTYPES}, margin)
+        inside = {block: n for block, n in everything.counts.items() if within(windows, block)}
+        whole = validation.groups.get(HAPLOTYPES, frozenset())
+        kept = {
+            block: n for block, n in inside.items() if tuple(call.called for call in block.calls) in whole
+        }
         HaplotypeTable(kept).write(space.release / haplotype_file("validation"))
-        left_out["haplotypes.validation"] = Counter({"outside_windows": len(everything) - len(kept)})
-    return {"validation": validation, "left_out": _some(left_out)}
+        left_out["haplotypes.validation"] = Counter(
+            {"outside_windows": len(everything) - len(inside), "no_tuple": len(inside) - len(kept)}
+        )
+    return {"validation": validation.windows, "left_out": _some(left_out)}
 
 
 def _asked(config: DatasetConfig, total: Counter[str]) -> dict[str, int]:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator
 from typing import NamedTuple
 
 from torch.utils.data import IterableDataset
 
-from genolewm_core.genome.variant import Variant
-from genolewm_core.scoring.states import Encoding, ReferenceWindow
+from genolewm_core.scoring.states import Encoding
+from genolewm_data.haplotypes.table import HaplotypeTable
 from genolewm_data.loader.batch import TrainingBatch
 from genolewm_data.loader.columns import BuiltWindow, batch_of
 from genolewm_data.loader.opened import Opened, OpensStates, Shares, this_worker
+from genolewm_data.release.evaluated import BlocksIn, Group, GroupsIn, VariantsIn, elsewhere
 from genolewm_data.release.release import Release
 from genolewm_data.samplers import EditableWindow, EditSource, TableSampler, VariantTable
 from genolewm_data.tuples import (
@@ -43,8 +44,8 @@ class GenoLeWMValDataset(IterableDataset[TrainingBatch]):
 
     Windows of held-out regions have tuples like those of training, of the variants that validation may use. A window
     for `clinvar` has one tuple for each evaluation variant, and one for `haplotypes` one for each held-out block,
-    whole; windows may overlap, and what an earlier window of the same hold-out has is not repeated but counted
-    (`tally["repeated"]`).
+    whole; windows may overlap, and what lies in several of the same hold-out is the first one's that it can be edited
+    in; the others count it (`tally["repeated"]`).
 
     Batch b goes to rank b mod R, and worker w of n makes every n-th of a rank's.
 
@@ -116,53 +117,43 @@ class _Makers:
             if source in ("gnomad", "clinvar")
         ]
         self._builder = TupleBuilder(options, tables)
-        self._clinvar = release.variants("validation", "clinvar") or VariantTable.of([])
-        self._blocks = release.haplotypes("validation")
-        self._earlier = {
-            name: _earlier(opened, numbers.get(name, ()), self._builder.margin_bp)
-            for name in (CLINVAR, HAPLOTYPES)
+        self._groups: dict[str, GroupsIn] = {
+            CLINVAR: VariantsIn(release.variants("validation", "clinvar") or VariantTable.of([])),
+            HAPLOTYPES: BlocksIn(release.haplotypes("validation") or HaplotypeTable({})),
+        }
+        self._elsewhere = {
+            name: elsewhere(((number, *self._window(number)) for number in numbers.get(name, ())), groups)
+            for name, groups in self._groups.items()
         }
 
     def built(self, holdout: str, number: int) -> BuiltWindow:
-        window = self._opened.windows()[number]
-        opened, ref = EditableWindow.of(window, self._builder.margin_bp), WindowRef.of(window)
-        if holdout not in (CLINVAR, HAPLOTYPES):
+        opened, ref = self._window(number)
+        if holdout not in self._groups:
             built = self._builder.build_in(opened, ref, number)
         else:
             source: EditSource = "clinvar" if holdout == CLINVAR else "haplotype"
-            given = self._evaluated(opened) if holdout == CLINVAR else self._held_blocks(opened)
-            built = _given(opened, ref, given, source, self._earlier[holdout][number])
+            built = _given(
+                opened, ref, self._groups[holdout](opened), source, self._elsewhere[holdout][number]
+            )
         return BuiltWindow(opened, ref, number, built)
 
-    def _evaluated(self, window: EditableWindow) -> Iterator[list[Variant]]:
-        held = None if window.contig is None else self._clinvar.contigs.get(window.contig)
-        if held is None or window.contig is None:
-            return
-        last = window.start + window.length - window.margin_bp
-        for index in range(*held.between(window.start + window.margin_bp, last)):
-            yield [Variant(window.contig, int(held.start[index]) + 1, *held.alleles_of(index))]
-
-    def _held_blocks(self, window: EditableWindow) -> Iterator[list[Variant]]:
-        if self._blocks is None or window.contig is None:
-            return
-        first, last = window.start + window.margin_bp, window.start + window.length - window.margin_bp
-        for block in self._blocks.between(window.contig, first, last):
-            yield [call.called for call in block.calls]
+    def _window(self, number: int) -> tuple[EditableWindow, WindowRef]:
+        window = self._opened.windows()[number]
+        return EditableWindow.of(window, self._builder.margin_bp), WindowRef.of(window)
 
 
 def _given(
     window: EditableWindow,
     ref: WindowRef,
-    given: Iterable[Sequence[Variant]],
+    groups: Iterable[Group],
     source: EditSource,
-    earlier: Sequence[tuple[int, int]],
+    others: Container[int],
 ) -> WindowTuples:
-    """One tuple of each of some groups of variants, but for those that lie in a stretch of an earlier window."""
+    """One tuple of each group of variants, but for those at places that are another window's."""
     tally: Counter[str] = Counter()
     samples: list[TrainingTuple] = []
-    for variants in given:
-        start, end = variants[0].start, max(variant.end for variant in variants)
-        if any(low <= start and end <= high for low, high in earlier):
+    for place, variants in enumerate(groups):
+        if place in others:
             tally["repeated"] += 1
             continue
         tally[f"asked.{source}"] += 1
@@ -174,17 +165,3 @@ def _given(
         tally[f"drawn.{source}"] += len(sample.edits)
         samples.append(sample)
     return WindowTuples(tuple(samples), tally)
-
-
-def _earlier(opened: Opened, numbers: Sequence[int], margin_bp: int) -> dict[int, list[tuple[int, int]]]:
-    """Window to the stretches, without margins, of those before it that overlap it."""
-    found: dict[int, list[tuple[int, int]]] = {}
-    seen: dict[str, list[tuple[int, int]]] = {}
-    for number in numbers:
-        window = opened.windows()[number]
-        found[number] = []
-        if isinstance(window, ReferenceWindow):
-            before = seen.setdefault(window.contig, [])
-            found[number] = [span for span in before if span[0] < window.end and window.start < span[1]]
-            before.append((window.start + margin_bp, window.end - margin_bp))
-    return found
