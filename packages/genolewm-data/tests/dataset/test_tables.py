@@ -1,6 +1,9 @@
 """Which variants some windows reach, against a comparison of each with each."""
 
+from collections import Counter
+
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
@@ -13,9 +16,10 @@ from genolewm_core.genome.variant import Variant
 from genolewm_data.dataset.config import ClinvarShard, GnomadShard
 from genolewm_data.dataset.holding import hold_out, labelled
 from genolewm_data.dataset.sources import check_shard
-from genolewm_data.dataset.tables import Reach, changed_labels, write_variants
+from genolewm_data.dataset.tables import HeldRows, Reach, changed_labels, write_variants
 from genolewm_data.holdouts.held import HeldOut, Holdouts
 from genolewm_data.holdouts.intervals import Intervals
+from genolewm_data.prepare.rows import VARIANT
 
 from .conftest import candidates, write_shard
 
@@ -65,6 +69,8 @@ def test_no_variant_that_is_held_out_is_passed_over(rows, held, starts):
     for chrom in {row.chrom for row in rows}:
         ours = [row for row in rows if row.chrom == chrom]
         assert candidates(out, ours) == [out.holds(row) for row in ours]
+    table = pa.Table.from_pylist([{name: getattr(v, name) for name in VARIANT} for v in rows])
+    assert HeldRows(out).names(table) == Counter(name for row in rows for name in set(out.holding(row)))
 
 
 def test_labels_are_compared_from_the_earlier_to_the_later_release(tmp_path):

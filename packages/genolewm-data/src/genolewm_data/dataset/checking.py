@@ -11,9 +11,9 @@ from typing import Any
 
 import polars as pl
 
-from genolewm_core.genome.variant import Variant
 from genolewm_core.jobs import Place, Seat, Task, run_tasks
 from genolewm_core.scoring.states import ReferenceWindow, window_hash
+from genolewm_data.dataset.tables import HeldRows
 from genolewm_data.dataset.workspace import Notes
 from genolewm_data.haplotypes.table import HaplotypeTable
 from genolewm_data.holdouts.held import HeldOut
@@ -197,12 +197,12 @@ def _variant_counts(folder: Path) -> dict[str, int]:
 
 
 def _held(folder: Path, held: HeldOut) -> dict[str, int]:
-    """Variants of the training tables that are held out, each asked about by itself."""
+    """Variants of the training tables that are held out, by hold-out."""
     counts: Counter[str] = Counter()
+    held_rows = HeldRows(held)
     for split, _, path in _tables(folder):
         if split == "train":
-            for row in pl.read_parquet(path, columns=_KEY).iter_rows():
-                counts.update(set(held.holding(Variant(*row))))
+            counts.update(held_rows.names(pl.read_parquet(path, columns=_KEY).to_arrow()))
     return dict(sorted(counts.items()))
 
 

@@ -262,6 +262,15 @@ class HeldRows:
         found[at] = [self._held.holds(variant) for variant in _variants(rows.take(pa.array(at)))]
         return found
 
+    def names(self, rows: pa.Table) -> Counter[str]:
+        """How many rows each hold-out holds; the rows are of any contigs."""
+        counts: Counter[str] = Counter()
+        for contig in pc.unique(rows["chrom"]).to_pylist():
+            ours = rows.filter(pc.equal(rows["chrom"], contig))
+            for variant in _variants(ours.filter(pa.array(self._maybe(contig, *_span(ours))))):
+                counts.update(set(self._held.holding(variant)))
+        return counts
+
     def _maybe(self, contig: str, start: Int64, end: Int64) -> Bools:
         name = chromosome(contig)
         if name.endswith(_SCAFFOLDS):
