@@ -20,6 +20,8 @@ from genolewm_data.dataset.command import _tell, dataset
 from genolewm_data.dataset.config import DatasetConfig
 from genolewm_data.dataset.shortfalls import shortfalls
 from genolewm_data.dataset.sources import open_reference, unconfirmed
+from genolewm_data.dataset.windows import corpus_stream
+from genolewm_data.holdouts.held import HeldOut, Holdouts
 from genolewm_data.release.release import Release
 
 from .conftest import HELD_REGION, LENGTHS, STRIDE_BP, WINDOW_BP, snv, write_shard
@@ -270,6 +272,18 @@ def test_what_fell_short_is_said(world, tmp_path, capsys):
     _tell(done)
     told, card = capsys.readouterr().out, (done.folder / "data_card.md").read_text()
     assert all(line in told and line in card for line in (source, corpus))
+
+
+def test_the_order_in_which_a_mix_is_written_decides_nothing(world):
+    nothing = Holdouts({"GRCh38": HeldOut("GRCh38")})
+    folder = f"windows.corpus.folder={world.folder}/corpus"
+    streams = [
+        corpus_stream(world.config(folder, f"windows.corpus.mix={{{mix}}}"), nothing)
+        for mix in ("mrna_evo2: 1, prokaryote_evo2: 1", "prokaryote_evo2: 1, mrna_evo2: 1")
+    ]
+    one, other = ([(w.config, w.start, w.sequence) for w in stream] for stream in streams)
+    assert len(one) > 10
+    assert one == other
 
 
 def test_a_corpus_that_goes_on_with_the_others_has_not_stopped(built):

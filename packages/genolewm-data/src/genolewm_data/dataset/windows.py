@@ -138,7 +138,9 @@ def corpus_stream(config: DatasetConfig, holdouts: Holdouts) -> CorpusStream | N
     if corpus is None:
         return None
     sources: list[RecordSource] = []
-    for name in corpus.mix:
+    # Of two configs whose turn it is, the first one goes first; the manifest does not keep another order than this.
+    mix = dict(sorted(corpus.mix.items()))
+    for name in mix:
         if name not in CONFIGS:
             near = get_close_matches(name, CONFIGS, n=1)
             raise ConfigError(
@@ -158,7 +160,7 @@ def corpus_stream(config: DatasetConfig, holdouts: Holdouts) -> CorpusStream | N
         rule=WindowRule(
             config.windows.window_bp, corpus.stride_bp, corpus.margin_bp, corpus.max_ambiguous_share
         ),
-        mix=corpus.mix,
+        mix=mix,
         subset=None if corpus.slice == 1.0 else Slice(seed=config.seed, fraction=corpus.slice),
         seed=config.seed,
         at_end=corpus.at_end,

@@ -179,8 +179,7 @@ def workspace(target: Path, decides: Mapping[str, Any], *, fresh: bool) -> Itera
 
 
 def _begin(space: Workspace, decides: Mapping[str, Any], fresh: bool) -> None:
-    # Not canonical: of a mix, the order of its keys decides as well.
-    fingerprint = hashlib.sha256(json.dumps(decides).encode()).hexdigest()
+    fingerprint = hashlib.sha256(canonical_json(decides)).hexdigest()
     run = space.folder / _RUN
     try:
         before = json.loads(run.read_bytes())
@@ -214,12 +213,12 @@ def _begin(space: Workspace, decides: Mapping[str, Any], fresh: bool) -> None:
 
 
 def _difference(before: Any, now: Any, at: str = "") -> tuple[str, str, str]:
-    """The first key that differs, with what it was and is; an order of keys, when nothing else does."""
+    """The first key that differs, with what it was and is."""
     if isinstance(before, Mapping) and isinstance(now, Mapping):
         for name in (*now, *(name for name in before if name not in now)):
             if before.get(name) != now.get(name):
                 return _difference(before.get(name), now.get(name), f"{at}.{name}" if at else name)
-        return at or "the configuration", "another order of keys", "this order of keys"
+        return at or "the configuration", "another", "this"
     if at.startswith("files."):
         return at, "as it was" if before else "not given", "of another size or time" if now else "not given"
     return at, json.dumps(before)[:100], json.dumps(now)[:100]
