@@ -1,10 +1,12 @@
-"""Rates of preparing training data.
+"""Rates of preparing training data, and of reading it.
 
     python bench/data.py --data DIR [--pairs N] [--only GROUP]
 
 `prepare`: preparation of gnomAD and ClinVar shards is compared with pysam's bare iteration over the same file, in one
 process and in up to two, and the most memory that one takes is measured. The files in DIR, real but small, are
 repeated at rising positions until they are worth timing, and for the `_large` figures until they are long.
+
+`loader`: training batches of a release of random windows, as `bench/loader.py` alone publishes them in full.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import loader
 import pysam
 from harness import paired, publish
 
@@ -122,7 +125,21 @@ def prepare_figures(data: Path, pairs: int) -> dict[str, Any]:
     return figures
 
 
-GROUPS: dict[str, Callable[[Path, int], dict[str, Any]]] = {"prepare": prepare_figures}
+def loader_figures(_data: Path, pairs: int) -> dict[str, Any]:
+    """`loader.tuples_per_s`, of one worker, and `loader.two_over_twice_one`."""
+    with tempfile.TemporaryDirectory() as folder:
+        found = loader.measure(Path(folder), *loader.random_windows(2_048), repeats=2 * pairs)
+    return {
+        "loader.tuples_per_s": found["loader.tuples_per_s"],
+        "loader.two_over_twice_one": found["two_over_twice_one"],
+        "loader.quiet_runs": {n: runs["quiet_runs"] for n, runs in found["workers"].items()},
+    }
+
+
+GROUPS: dict[str, Callable[[Path, int], dict[str, Any]]] = {
+    "prepare": prepare_figures,
+    "loader": loader_figures,
+}
 """What is measured: a name, and a function of the folder with the real files and the number of pairs."""
 
 

@@ -253,16 +253,30 @@ def check(dataset: GenoLeWMDataset) -> None:
 
 
 def measure(
-    folder: Path, windows: list[ReferenceWindow], variants: list[Variant], arguments: Any
+    folder: Path,
+    windows: list[ReferenceWindow],
+    variants: list[Variant],
+    *,
+    real: bool = False,
+    width: int = 1_024,
+    repeats: int = 5,
 ) -> dict[str, Any]:
-    """Everything about one release."""
+    """Everything about one release.
+
+    Args:
+        folder: empty; for the release and the cache.
+        windows, variants: of the release.
+        real: whether the windows are, for the record.
+        width: of a state.
+        repeats: pairs of runs.
+    """
     release = write_release(folder / "release", windows, variants)
-    n_states = fill(folder / "states", release, arguments.width)
+    n_states = fill(folder / "states", release, width)
     dataset = GenoLeWMDataset(release, epochs=1, states=Cached(folder / "states"), encoding=ENCODING)
     check(dataset)
     load_before = os.getloadavg()[0]
     runs: dict[int, list[Run]] = {1: [], 2: []}
-    for _ in range(arguments.repeats):
+    for _ in range(repeats):
         for n_workers, found in runs.items():
             found.append(run(dataset, n_workers))
     processor, tally = alone(dataset)
@@ -271,9 +285,9 @@ def measure(
     still = [pair for pair in pairs if max(found.others for found in pair) < QUIET] or pairs
     return {
         "windows": len(windows),
-        "real_windows": arguments.data is not None,
+        "real_windows": real,
         "states": n_states,
-        "d_state": arguments.width,
+        "d_state": width,
         "state_source": "genolewm_encoder.cache.StateCache",
         "loader.tuples_per_s": one,
         "target_tuples_per_s": TARGET,
@@ -318,7 +332,15 @@ def main() -> None:
     n = arguments.windows
     windows, variants = random_windows(n) if arguments.data is None else real_windows(n, arguments.data)
     with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
-        publish("loader", measure(Path(folder), windows, variants, arguments))
+        found = measure(
+            Path(folder),
+            windows,
+            variants,
+            real=arguments.data is not None,
+            width=arguments.width,
+            repeats=arguments.repeats,
+        )
+    publish("loader", found)
 
 
 if __name__ == "__main__":
