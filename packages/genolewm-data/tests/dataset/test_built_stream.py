@@ -3,6 +3,9 @@
 from collections import Counter, defaultdict
 
 import pytest
+
+pytest.importorskip("torch", reason="the extra `torch` is not installed")
+
 from torch.utils.data import DataLoader
 
 from genolewm_core.scoring.states import ReferenceWindow, window_hash

@@ -7,7 +7,8 @@ from collections import Counter
 
 import numpy as np
 import pytest
-import torch
+
+torch = pytest.importorskip("torch", reason="the extra `torch` is not installed")
 
 from genolewm_core.genome.variant import EditType, RelEdit
 from genolewm_core.scoring.branches import MAX_PACK, Spans, plan_pass

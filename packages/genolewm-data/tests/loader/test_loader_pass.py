@@ -5,6 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+pytest.importorskip("torch", reason="the extra `torch` is not installed")
+
 from genolewm_core.scoring.backend import Trunk
 from genolewm_core.scoring.sixmer import BASE_ORDER, K, Vocabulary
 from genolewm_core.testing.conformance import TEST_ARCHITECTURE, random_model

@@ -11,7 +11,9 @@ from itertools import islice
 
 import numpy as np
 import pytest
-import torch
+
+torch = pytest.importorskip("torch", reason="the extra `torch` is not installed")
+
 from torch.utils.data import DataLoader
 
 from genolewm_core.errors import ConfigError, InputError, InternalError
