@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from genolewm_core.artifacts.atomic import flush, write_atomic, writing
-from genolewm_core.artifacts.lock import lock_or_refuse
+from genolewm_core.artifacts.lock import held_folder
 from genolewm_core.artifacts.manifest import canonical_json
 from genolewm_core.errors import ConfigError, InputError
 from genolewm_data.release.manifest import ReleaseManifest
@@ -153,16 +153,8 @@ def workspace(target: Path, decides: Mapping[str, Any], *, fresh: bool) -> Itera
         ResourceError: `output-busy`, `output-unwritable`.
     """
     folder = target.parent / f".{target.name}.build"
-    with writing(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        lock_or_refuse(
-            lock,
-            "Another build is writing this release.",
-            target,
-            "wait for it, or choose another --output",
-        )
+    next_step = "wait for it, or choose another --output"
+    with held_folder(folder, "Another build is writing this release.", target, next_step):
         space = Workspace(folder, target)
         _begin(space, decides, fresh)
         try:
@@ -172,10 +164,6 @@ def workspace(target: Path, decides: Mapping[str, Any], *, fresh: bool) -> Itera
                 shutil.rmtree(folder, ignore_errors=True)
             raise
         shutil.rmtree(folder, ignore_errors=True)
-    finally:
-        if os.fstat(lock).st_nlink and not any(folder.iterdir()):
-            folder.rmdir()
-        os.close(lock)
 
 
 def _begin(space: Workspace, decides: Mapping[str, Any], fresh: bool) -> None:

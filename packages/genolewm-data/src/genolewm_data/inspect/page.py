@@ -15,7 +15,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from genolewm_core.artifacts.atomic import write_atomic
-from genolewm_core.errors import ConfigError
+from genolewm_core.artifacts.page import check_page
 from genolewm_data.holdouts.report import IntegrityReport
 from genolewm_data.inspect.charts import HEIGHT, UNITS, WIDTH, BarChart, bar_chart, lanes_of
 from genolewm_data.inspect.checks import checks_of
@@ -60,20 +60,7 @@ def write_page(
         ResourceError: `output-unwritable`.
     """
     target = page_path(folder) if output is None else output
-    if target.suffix.lower() not in (".html", ".htm"):
-        raise ConfigError(
-            "output-format",
-            "The output is a page, and its name is not that of one.",
-            where="--output",
-            expected="a name ending in .html",
-        )
-    if target.exists() and not fresh:
-        raise ConfigError(
-            "output-exists",
-            "The output exists already.",
-            where=str(target),
-            next_step="choose another --output, or replace it with --fresh",
-        )
+    check_page(target, fresh=fresh)
     found = inspect_release(Release.open(folder), n_windows=n_windows, annotation=annotation)
     write_atomic(target, render(found).encode())
     return target, found

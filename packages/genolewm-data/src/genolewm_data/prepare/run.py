@@ -19,7 +19,7 @@ from pathlib import Path
 import pyarrow.compute as pc
 
 from genolewm_core.artifacts.atomic import publishing, write_atomic, writing
-from genolewm_core.artifacts.lock import lock_or_refuse
+from genolewm_core.artifacts.lock import held_folder
 from genolewm_core.artifacts.manifest import canonical_json
 from genolewm_core.errors import ConfigError, InputError
 from genolewm_core.genome.survey import MISMATCH_LIMIT, MISMATCH_MIN_CHECKED
@@ -270,22 +270,10 @@ def _state(path: Path) -> list[int]:
 def _folder(target: Path, fingerprint: str, fresh: bool) -> Iterator[Path]:
     """The hidden folder of an unfinished run, held for this one."""
     folder = target.with_name(f".{target.name}.parts")
-    with writing(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        lock_or_refuse(
-            lock,
-            "Another run is writing this output.",
-            target,
-            "wait for it, or choose another --output",
-        )
+    next_step = "wait for it, or choose another --output"
+    with held_folder(folder, "Another run is writing this output.", target, next_step):
         _begin(folder, target, fingerprint, fresh)
         yield folder
-    finally:
-        if os.fstat(lock).st_nlink and not any(folder.iterdir()):
-            folder.rmdir()
-        os.close(lock)
 
 
 def _begin(folder: Path, target: Path, fingerprint: str, fresh: bool) -> None:

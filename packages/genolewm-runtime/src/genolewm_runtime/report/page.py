@@ -18,6 +18,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from genolewm_core.artifacts.atomic import write_atomic
+from genolewm_core.artifacts.page import check_page
 from genolewm_core.errors import ConfigError
 from genolewm_runtime.display import BANNER
 from genolewm_runtime.report.account import account_of
@@ -68,20 +69,7 @@ def write_report(
         ResourceError: `output-unwritable`.
     """
     target = report_path(scores) if output is None else output
-    if target.suffix.lower() not in (".html", ".htm"):
-        raise ConfigError(
-            "output-format",
-            "The report is a page, and the output's name is not that of one.",
-            where="--output",
-            expected="a name ending in .html",
-        )
-    if target.exists() and not fresh:
-        raise ConfigError(
-            "output-exists",
-            "The output exists already.",
-            where=str(target),
-            next_step="choose another --output, or replace it with --fresh",
-        )
+    check_page(target, fresh=fresh)
     if max_rows < 1:
         raise ConfigError(
             "config-invalid",
