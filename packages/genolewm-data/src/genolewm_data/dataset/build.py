@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -114,7 +115,7 @@ def build_release(
             config=named(config),
             holdouts=held["digest"],
             sources=source_files(config, files, digests),
-            files=_files(space.release),
+            files=_files(space.release, {}),
             made_with={name: version(name) for name in MADE_WITH},
         )
         manifest = _as_read(manifest, space.release)
@@ -123,10 +124,12 @@ def build_release(
         for folder in (space.release / "variants", space.release / "haplotypes"):
             if folder.is_dir() and not any(folder.iterdir()):
                 folder.rmdir()
-        manifest = _as_read(replace(manifest, files=_files(space.release)), space.release)
+        # What was checked is not written again; the report and the card of a build that was cut off are.
+        known = {file.path: file for file in manifest.files if file.path not in (INTEGRITY, CARD)}
+        manifest = _as_read(replace(manifest, files=_files(space.release, known)), space.release)
         integrity = SplitIntegrity.read(space.release / INTEGRITY)
         write_atomic(space.release / CARD, card(manifest, integrity).encode())
-        manifest = replace(manifest, files=_files(space.release))
+        manifest = replace(manifest, files=_files(space.release, known))
         manifest.write(space.release)
         write_sums(space.release)
         space.publish(manifest.digest)
@@ -178,11 +181,14 @@ def _options(config: DatasetConfig) -> dict[str, Any]:
     return options
 
 
-def _files(folder: Path) -> tuple[ReleaseFile, ...]:
+def _files(folder: Path, known: Mapping[str, ReleaseFile]) -> tuple[ReleaseFile, ...]:
+    """The files of a release, read but for those that are known."""
     files = []
     for name in files_of(folder):
         path = folder / name
-        if name != MANIFEST:
+        if name in known:
+            files.append(known[name])
+        elif name != MANIFEST:
             rows = pq.read_metadata(path).num_rows if path.suffix == ".parquet" else 0
             files.append(ReleaseFile(name, digest_of(path), path.stat().st_size, rows))
     return tuple(files)
